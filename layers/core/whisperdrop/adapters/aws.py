@@ -1,0 +1,62 @@
+"""boto3 clients, made in one place. Endpoints come from ``AWS_ENDPOINT_URL*`` and nowhere else."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from whisperdrop.errors import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+AddressingStyle = Literal["auto", "path", "virtual"]
+
+
+def _config(addressing_style: AddressingStyle = "auto") -> Config:
+    return Config(
+        # The default signs presigned URLs in us-east-1 with SigV2 and drops size and type.
+        signature_version="s3v4",
+        s3={"addressing_style": addressing_style},
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=64,
+        # Not every S3-compatible store takes checksums in trailers; TLS and SigV4 remain.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def s3_client(
+    *, addressing_style: AddressingStyle = "auto", endpoint_url: str | None = None
+) -> "S3Client":
+    """An S3 client; ``endpoint_url`` only where clients see another address than we do."""
+    return boto3.client("s3", config=_config(addressing_style), endpoint_url=endpoint_url)
+
+
+def sqs_client() -> "SQSClient":
+    """An SQS client."""
+    return boto3.client("sqs", config=_config().merge(Config(signature_version="v4")))
+
+
+def error_code(error: ClientError) -> tuple[str, int]:
+    """The service's error code and the HTTP status."""
+    response = error.response
+    return (
+        response.get("Error", {}).get("Code", ""),
+        response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+    )
+
+
+@contextlib.contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Turn what botocore raises after its own retries into StoreError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StoreError(f"{what} failed; try again in a moment") from error

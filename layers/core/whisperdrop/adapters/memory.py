@@ -1,0 +1,126 @@
+"""The ports in memory: for tests of the services, held to the same contracts as the real ones."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from whisperdrop.errors import LostRaceError, MediaTooLargeError
+from whisperdrop.ports import Clock, Message, ObjectInfo, StoredObject
+
+_BINARY = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class _Object:
+    body: bytes
+    info: ObjectInfo
+
+
+class MemoryObjectStore:
+    """A bucket in a dictionary; atomic under one lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._objects: dict[str, _Object] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> StoredObject | None:
+        found = self._objects.get(key)
+        return StoredObject(found.body, found.info.etag) if found else None
+
+    def head(self, key: str) -> ObjectInfo | None:
+        found = self._objects.get(key)
+        return found.info if found else None
+
+    def put(self, key: str, body: bytes | BinaryIO, content_type: str = _BINARY) -> None:
+        data = body if isinstance(body, bytes) else body.read()
+        with self._lock:
+            self._write(key, data, content_type)
+
+    def create(self, key: str, body: bytes, content_type: str = "application/json") -> str:
+        with self._lock:
+            if key in self._objects:
+                raise LostRaceError(f"{key} was written by somebody else")
+            return self._write(key, body, content_type)
+
+    def replace(
+        self, key: str, body: bytes, etag: str, content_type: str = "application/json"
+    ) -> str:
+        with self._lock:
+            found = self._objects.get(key)
+            if found is None or found.info.etag != etag:
+                raise LostRaceError(f"{key} was written by somebody else")
+            return self._write(key, body, content_type)
+
+    def _write(self, key: str, body: bytes, content_type: str) -> str:
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        info = ObjectInfo(key, len(body), etag, self._clock(), content_type=content_type)
+        self._objects[key] = _Object(body, info)
+        return etag
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._lock:
+            keys = sorted(key for key in self._objects if key.startswith(prefix))
+            infos = [self._objects[key].info for key in keys]
+        yield from infos
+
+    def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
+        found = self._objects.get(key)
+        if found and max_bytes is not None and found.info.size > max_bytes:
+            raise MediaTooLargeError.over(found.info.size, max_bytes)
+        return path.write_bytes(found.body) if found else None
+
+
+@dataclass
+class _Queued:
+    body: str
+    number: int
+    visible_at: float = 0.0
+    receives: int = 0
+    receipt: str = field(default="")
+
+
+class MemoryJobQueue:
+    """At-least-once delivery with visibility, driven by the injected clock; never waits."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._messages: list[_Queued] = []
+        self._sent = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def send(self, body: str) -> None:
+        with self._lock:
+            self._sent += 1
+            self._messages.append(_Queued(body, self._sent))
+
+    def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:  # noqa: ARG002 – port
+        now = self._clock().timestamp()
+        with self._lock:
+            for message in self._messages:
+                if message.visible_at <= now:
+                    message.visible_at = now + visibility_s
+                    message.receives += 1
+                    message.receipt = f"{message.number}:{message.receives}"
+                    return Message(message.body, message.receipt, message.receives)
+        return None
+
+    def delete(self, message: Message) -> None:
+        with self._lock:
+            self._messages = [m for m in self._messages if m.receipt != message.receipt]
+
+    def extend(self, message: Message, visibility_s: int) -> None:
+        with self._lock:
+            for queued in self._messages:
+                if queued.receipt == message.receipt:
+                    queued.visible_at = self._clock().timestamp() + visibility_s

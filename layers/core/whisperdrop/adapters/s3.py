@@ -1,0 +1,163 @@
+"""The object store port on S3 and whatever speaks its API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from botocore.exceptions import ClientError
+
+from whisperdrop.adapters.aws import error_code, store_errors
+from whisperdrop.errors import LostRaceError, MediaTooLargeError
+from whisperdrop.ports import ObjectInfo, PresignedUpload, StoredObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BINARY = "application/octet-stream"
+_CHUNK = 1 << 20  # bytes read at a time while downloading
+
+
+class S3ObjectStore:
+    """One bucket, through an S3 client that is safe to share among threads."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def get(self, key: str) -> StoredObject | None:
+        with store_errors("reading from storage"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+                return StoredObject(answer["Body"].read(), answer["ETag"])
+            except ClientError as error:
+                if _missing(error):
+                    return None
+                raise
+
+    def head(self, key: str) -> ObjectInfo | None:
+        with store_errors("reading from storage"):
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _missing(error):
+                    return None
+                raise
+        return ObjectInfo(
+            key=key,
+            size=answer["ContentLength"],
+            etag=answer["ETag"],
+            modified=answer["LastModified"],
+            metadata=answer.get("Metadata", {}),
+            content_type=answer.get("ContentType", _BINARY),
+        )
+
+    def put(self, key: str, body: bytes | BinaryIO, content_type: str = _BINARY) -> None:
+        with store_errors("writing to storage"):
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
+            )
+
+    def create(self, key: str, body: bytes, content_type: str = "application/json") -> str:
+        return self._write_if(key, body, content_type, IfNoneMatch="*")
+
+    def replace(
+        self, key: str, body: bytes, etag: str, content_type: str = "application/json"
+    ) -> str:
+        return self._write_if(key, body, content_type, IfMatch=etag)
+
+    def _write_if(self, key: str, body: bytes, content_type: str, **condition: Any) -> str:
+        with store_errors("writing to storage"):
+            try:
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, **condition
+                )
+            except ClientError as error:
+                # 412: the condition failed. 409: a concurrent conditional write. 404: If-Match on
+                # an object that was deleted. All three mean that the document is not what we read.
+                if error_code(error)[1] in {404, 409, 412} and not _no_bucket(error):
+                    raise LostRaceError(f"{key} was written by somebody else") from error
+                raise
+        return answer["ETag"]
+
+    def delete(self, key: str) -> None:
+        with store_errors("deleting from storage"):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        with store_errors("listing storage"):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield ObjectInfo(
+                        entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"]
+                    )
+
+    def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
+        with store_errors("reading from storage"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _missing(error):
+                    return None
+                raise
+            if max_bytes is not None and answer["ContentLength"] > max_bytes:
+                answer["Body"].close()
+                raise MediaTooLargeError.over(answer["ContentLength"], max_bytes)
+            with path.open("wb") as file:
+                for chunk in answer["Body"].iter_chunks(_CHUNK):
+                    file.write(chunk)
+                return file.tell()
+
+
+class S3Presigner:
+    """Presigned uploads. Its client must use SigV4 and the address that clients see."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def presign_put(
+        self, key: str, *, size: int, content_type: str, expires_s: int
+    ) -> PresignedUpload:
+        url = self._client.generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentLength": size,
+                "ContentType": content_type,
+                "IfNoneMatch": "*",
+            },
+            ExpiresIn=expires_s,
+        )
+        headers = {
+            "Content-Length": str(size),
+            "Content-Type": content_type,
+            "If-None-Match": "*",
+        }
+        return PresignedUpload("PUT", url, headers, {})
+
+    def presign_post(
+        self, key: str, *, max_size: int, content_type: str, expires_s: int
+    ) -> PresignedUpload:
+        post = self._client.generate_presigned_post(
+            self._bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            Conditions=[
+                {"Content-Type": content_type},
+                ["content-length-range", 1, max_size],
+            ],
+            ExpiresIn=expires_s,
+        )
+        return PresignedUpload("POST", post["url"], {}, post["fields"])
+
+
+def _missing(error: ClientError) -> bool:
+    return error_code(error)[1] == 404 and not _no_bucket(error)
+
+
+def _no_bucket(error: ClientError) -> bool:
+    return error_code(error)[0] == "NoSuchBucket"

@@ -1,0 +1,121 @@
+"""One parser for every message that says "there is work".
+
+S3 through SQS, S3 through EventBridge, a MinIO webhook, and our own direct messages become job
+references. Record keys are URL-encoded in three ways by AWS, LocalStack and moto or MinIO, and
+``unquote_plus`` reads all three; EventBridge does not encode keys.
+References: S3 User Guide, "Event message structure"; MinIO, "Bucket notifications".
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.parse import unquote_plus
+
+from whisperdrop.domain.ids import JobRef
+from whisperdrop.domain.keys import Drop, parse_media_key
+
+Work = JobRef | Drop
+
+
+class MalformedEventError(ValueError):
+    """The message is of no kind that we know; it belongs in the dead-letter queue."""
+
+
+class _Kind:
+    """One kind of message: does ``body`` look like it, and which objects does it name?"""
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        raise NotImplementedError
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+        raise NotImplementedError
+
+
+class _Direct(_Kind):
+    """Sent by our own API and sweep."""
+
+    KIND: ClassVar[str] = "whisperdrop.job"
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        return body.get("kind") == _Direct.KIND
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:  # noqa: ARG004 – same shape for all
+        yield JobRef(body["tenant"], body["job_id"])
+
+
+class _S3Test(_Kind):
+    """Sent once when a notification is configured; it has no Records."""
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        return body.get("Event") == "s3:TestEvent"
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:  # noqa: ARG004 – same shape for all
+        yield from ()
+
+
+class _S3Records(_Kind):
+    """S3 notifications and MinIO webhooks."""
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        return isinstance(body.get("Records"), list)
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+        for record in body["Records"]:
+            if "s3" not in record:
+                raise MalformedEventError("a record that is not from S3")
+            event = str(record.get("eventName", "")).removeprefix("s3:")
+            if not event.startswith("ObjectCreated") or record["s3"]["bucket"]["name"] != bucket:
+                continue
+            if work := parse_media_key(unquote_plus(record["s3"]["object"]["key"])):
+                yield work
+
+
+class _EventBridge(_Kind):
+    """S3 events that came through EventBridge."""
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        return body.get("source") == "aws.s3" and "detail" in body
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+        detail = body["detail"]
+        if body.get("detail-type") != "Object Created" or detail["bucket"]["name"] != bucket:
+            return
+        if work := parse_media_key(detail["object"]["key"]):
+            yield work
+
+
+_KINDS: tuple[type[_Kind], ...] = (_Direct, _S3Records, _EventBridge, _S3Test)
+
+
+def direct_message(ref: JobRef) -> str:
+    """The body of our own message for ``ref``."""
+    return json.dumps({"kind": _Direct.KIND, "tenant": ref.tenant, "job_id": ref.job_id})
+
+
+def parse_event(text: str, *, bucket: str) -> list[Work]:
+    """The work that a queue message names; empty for test events and for foreign objects.
+
+    Objects of other buckets, other prefixes and other event names are not ours to judge and are
+    passed over. Raises MalformedEventError for a message of no known kind.
+    """
+    try:
+        body = json.loads(text)
+        kind = next(kind for kind in _KINDS if kind.infer(body))
+        return list(kind.work(body, bucket))
+    except MalformedEventError:
+        raise
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, StopIteration),
+        RecursionError,  # brackets without end
+    ) as error:
+        raise MalformedEventError(f"not an event that we know: {text[:200]!r}") from error

@@ -1,0 +1,175 @@
+"""The documents of a job, and its status, which is derived from them and never stored."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from whisperdrop.domain.ids import JobRef
+from whisperdrop.domain.options import TranscribeOptions
+
+
+class _Document(BaseModel):
+    # A newer version may have written fields that this one does not know. JSON has no NaN: it would
+    # be stored as null, and nobody could read the document again.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class JobStatus(StrEnum):
+    """Every state that a job can be seen in."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether it can never change again."""
+        return self in _FINAL
+
+
+_FINAL = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}
+
+
+class JobRequest(_Document):
+    """``jobs/{tenant}/{job}/request.json``: what was asked for. Sizes are in bytes."""
+
+    version: int = 1
+    tenant: str
+    job_id: str
+    model: str
+    options: TranscribeOptions
+    source: Literal["upload", "sync", "drop"]
+    media_key: str
+    name: str
+    content_type: str
+    size: int | None = Field(None, description="Declared size; unknown for a POST upload")
+    created_at: AwareDatetime
+    upload_expires_at: AwareDatetime | None = None
+    correlation_id: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def ref(self) -> JobRef:
+        """The job's name."""
+        return JobRef(self.tenant, self.job_id)
+
+
+class Progress(_Document):
+    """How far a worker is; seconds are of audio."""
+
+    stage: Literal["loading", "decoding", "transcribing"] = "loading"
+    done_s: float = 0.0
+    total_s: float | None = None
+
+    @property
+    def percent(self) -> float | None:
+        """0–100, or None while the length is unknown."""
+        if not self.total_s:
+            return None
+        return round(100 * min(1.0, self.done_s / self.total_s), 1)
+
+
+class Lease(_Document):
+    """``lease.json``: at most one worker holds a job. A released lease has already expired."""
+
+    version: int = 1
+    owner: str
+    attempt: int = Field(ge=1, description="Counts every worker that began")
+    acquired_at: AwareDatetime
+    expires_at: AwareDatetime
+    progress: Progress = Progress()
+    released: bool = Field(False, description="Its owner let go of it; else the owner died")
+    failures: int = Field(0, description="Attempts that failed or died, hand-backs not counted")
+    last_error: str | None = Field(None, description="Why the attempt before this one ended")
+    rev: str = Field(description="Random, so that equal contents never share an ETag")
+
+    def live(self, now: datetime) -> bool:
+        """Whether its owner may still be working."""
+        return now < self.expires_at
+
+
+class JobFailure(_Document):
+    """Why a job has no transcript: stable code, and a message for a person."""
+
+    code: str
+    message: str
+
+
+class Usage(_Document):
+    """What the job cost; seconds."""
+
+    audio_s: float
+    engine_s: float
+    """Time inside the model."""
+    load_s: float = 0.0
+    """Time spent loading the model for this job."""
+    model: str
+
+
+class Outcome(_Document):
+    """``outcome.json``: write-once; a job has exactly one, ever."""
+
+    version: int = 1
+    tenant: str
+    job_id: str
+    status: JobStatus
+    model: str
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime
+    attempt: int = 0
+    error: JobFailure | None = None
+    usage: Usage | None = None
+    drop_key: str | None = None
+    """Set for a bucket drop: where to render it is derived from this."""
+    correlation_id: str | None = None
+
+    @property
+    def ref(self) -> JobRef:
+        """The job's name."""
+        return JobRef(self.tenant, self.job_id)
+
+
+class PendingMarker(_Document):
+    """``pending/{tenant}/{job}``. Its time of modification says when it was last queued."""
+
+    requeues: int = 0
+
+
+class WorkerReport(_Document):
+    """``workers/{worker}.json``: what a poller says of itself, refreshed while it lives."""
+
+    worker_id: str
+    models: tuple[str, ...]
+    jobs: int
+    seen_at: AwareDatetime
+
+
+class JobView(_Document):
+    """A job as its owner sees it, put together from the documents at one moment."""
+
+    ref: JobRef
+    status: JobStatus
+    model: str
+    created_at: AwareDatetime
+    name: str | None = None
+    lease: Lease | None = None
+    outcome: Outcome | None = None
+    upload_expires_at: AwareDatetime | None = None
+
+
+def derive_status(
+    *, outcome: Outcome | None, lease: Lease | None, uploaded: bool, now: datetime
+) -> JobStatus:
+    """Status from the documents: the outcome wins, then a live lease, then the media."""
+    if outcome is not None:
+        return outcome.status
+    if lease is not None and lease.live(now):
+        return JobStatus.RUNNING
+    return JobStatus.QUEUED if uploaded else JobStatus.AWAITING_UPLOAD

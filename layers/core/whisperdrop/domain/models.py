@@ -1,0 +1,44 @@
+"""Which models may be asked for, under which names."""
+
+from dataclasses import dataclass, field
+
+from whisperdrop.errors import ModelNotFoundError
+
+
+@dataclass(frozen=True)
+class ModelCatalog:
+    """Names that a request may use. An alias stands for the model that the worker loads."""
+
+    served: tuple[str, ...]
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def default(self) -> str:
+        """The model of a request that names none."""
+        return self.served[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a request may say, aliases of served models included."""
+        allowed = tuple(name for name, model in self.aliases.items() if model in self.served)
+        return self.served + tuple(name for name in allowed if name not in self.served)
+
+    def admit(self, name: str | None, allowed: tuple[str, ...] | None = None) -> str:
+        """The name as it is stored with the job; ``allowed`` narrows it for one API key.
+
+        Raises ModelNotFoundError for a name that is not served.
+        """
+        if name is None or name == "":
+            return self.default if allowed is None else self._first(allowed)
+        if name not in self.names or (allowed is not None and name not in allowed):
+            offered = self.names if allowed is None else allowed
+            raise ModelNotFoundError(
+                f"the model {name[:60]!r} is not served here; choose one of: {', '.join(offered)}"
+            )
+        return name
+
+    def _first(self, allowed: tuple[str, ...]) -> str:
+        for name in self.names:
+            if name in allowed:
+                return name
+        raise ModelNotFoundError("this API key may use none of the models that are served here")

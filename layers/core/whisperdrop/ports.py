@@ -1,0 +1,127 @@
+"""What the services need of the outside world, as small as it can be.
+
+Each port has a contract suite in tests/contract that every adapter runs.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+Clock = Callable[[], datetime]
+"""Returns the present moment with a time zone."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object without its bytes; ``size`` in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    metadata: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object with its bytes, and the ETag to swap it with."""
+
+    body: bytes
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """One bucket. Every method raises StoreError when the store fails after its retries."""
+
+    def get(self, key: str) -> StoredObject | None:
+        """The object, or None."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """What is known of the object, or None."""
+        ...
+
+    def put(self, key: str, body: bytes | BinaryIO, content_type: str = ...) -> None:
+        """Write, whatever is there."""
+        ...
+
+    def create(self, key: str, body: bytes, content_type: str = ...) -> str:
+        """Write if nothing is there; returns the ETag. Raises LostRaceError otherwise."""
+        ...
+
+    def replace(self, key: str, body: bytes, etag: str, content_type: str = ...) -> str:
+        """Write if ``etag`` is still what is there; returns the new one. Raises LostRaceError."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove; nothing happens when nothing is there."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object under ``prefix``, in key order, without metadata."""
+        ...
+
+    def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
+        """Write the object to ``path`` in constant memory; its size, or None when not there.
+
+        Raises MediaTooLargeError, before it reads, when there are more than ``max_bytes``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PresignedUpload:
+    """What a client has to do to put its bytes into the bucket."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    fields: dict[str, str]
+
+
+class Presigner(Protocol):
+    """Signs uploads that clients send straight to the bucket."""
+
+    def presign_put(
+        self, key: str, *, size: int, content_type: str, expires_s: int
+    ) -> PresignedUpload:
+        """A PUT of exactly ``size`` bytes and this type, refused where an object already is."""
+        ...
+
+    def presign_post(
+        self, key: str, *, max_size: int, content_type: str, expires_s: int
+    ) -> PresignedUpload:
+        """A form POST of 1 to ``max_size`` bytes and this type."""
+        ...
+
+
+@dataclass(frozen=True)
+class Message:
+    """A received message. ``receives`` counts deliveries, this one included."""
+
+    body: str
+    receipt: str
+    receives: int
+
+
+class JobQueue(Protocol):
+    """At least once, unordered. Every method raises StoreError when the queue fails."""
+
+    def send(self, body: str) -> None:
+        """Add a message."""
+        ...
+
+    def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:
+        """One message, hidden from others for ``visibility_s``; None after ``wait_s`` without."""
+        ...
+
+    def delete(self, message: Message) -> None:
+        """Done with it."""
+        ...
+
+    def extend(self, message: Message, visibility_s: int) -> None:
+        """Hide it for ``visibility_s`` from now; 0 hands it back at once."""
+        ...

@@ -1,0 +1,183 @@
+"""Jobs as their owners meet them: create one, look at one, fetch its transcript."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import BinaryIO
+
+from whisperdrop.domain import keys
+from whisperdrop.domain.events import direct_message
+from whisperdrop.domain.ids import JobRef, is_job_id, new_job_id
+from whisperdrop.domain.job import (
+    JobRequest,
+    JobStatus,
+    JobView,
+    Lease,
+    Outcome,
+    PendingMarker,
+    derive_status,
+)
+from whisperdrop.domain.media import media_type, safe_name
+from whisperdrop.domain.options import TranscribeOptions
+from whisperdrop.domain.transcript import Transcript
+from whisperdrop.errors import JobNotFoundError, NotReadyError
+from whisperdrop.ports import Clock, JobQueue, ObjectStore, PresignedUpload, Presigner
+from whisperdrop.service.documents import DamagedDocumentError, dump, read
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What every door knows of a job before it exists."""
+
+    tenant: str
+    model: str
+    name: str
+    content_type: str | None = None
+    options: TranscribeOptions = field(default_factory=TranscribeOptions)
+    correlation_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class JobService:
+    """The job model's front: used by the API, by doors yet to come, and by tests."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        presigner: Presigner,
+        interactive: JobQueue,
+        *,
+        clock: Clock,
+        upload_expires_s: int,
+    ) -> None:
+        self._store = store
+        self._presigner = presigner
+        self._interactive = interactive
+        self._clock = clock
+        self._upload_expires_s = upload_expires_s
+
+    def create_for_put(self, new: NewJob, size: int) -> tuple[JobRequest, PresignedUpload]:
+        """A job that waits for a PUT of exactly ``size`` bytes."""
+        request = self._create(new, "upload", size=size)
+        return request, self._presigner.presign_put(
+            request.media_key,
+            size=size,
+            content_type=request.content_type,
+            expires_s=self._upload_expires_s,
+        )
+
+    def create_for_post(self, new: NewJob, max_size: int) -> tuple[JobRequest, PresignedUpload]:
+        """A job that waits for a form POST of 1 to ``max_size`` bytes."""
+        request = self._create(new, "upload", size=None)
+        return request, self._presigner.presign_post(
+            request.media_key,
+            max_size=max_size,
+            content_type=request.content_type,
+            expires_s=self._upload_expires_s,
+        )
+
+    def create_with_media(self, new: NewJob, media: BinaryIO, size: int) -> JobRequest:
+        """A job whose media is at hand: store it, and send the job past the bulk queue.
+
+        The bucket announces the upload to the bulk queue as well; that message finds the lease or
+        the outcome and is acknowledged.
+        """
+        request = self._create(new, "sync", size=size)
+        self._store.put(request.media_key, media, request.content_type)
+        self._interactive.send(direct_message(request.ref))
+        return request
+
+    def _create(self, new: NewJob, source: str, *, size: int | None) -> JobRequest:
+        name = safe_name(new.name)
+        content_type = media_type(name, new.content_type)
+        now = self._clock()
+        ref = JobRef(new.tenant, new_job_id(now))
+        request = JobRequest.model_validate(
+            {
+                "tenant": ref.tenant,
+                "job_id": ref.job_id,
+                "model": new.model,
+                "options": new.options,
+                "source": source,
+                "media_key": keys.upload(ref, name),
+                "name": name,
+                "content_type": content_type,
+                "size": size,
+                "created_at": now,
+                "upload_expires_at": now + timedelta(seconds=self._upload_expires_s),
+                "correlation_id": new.correlation_id,
+                "metadata": new.metadata,
+            }
+        )
+        record(self._store, request)
+        return request
+
+    def view(self, tenant: str, job_id: str) -> JobView:
+        """The job as it is now. Raises JobNotFoundError, also for another tenant's job."""
+        ref = self._ref(tenant, job_id)
+        now = self._clock()
+        if outcome := self.outcome(ref):
+            return JobView(
+                ref=ref,
+                status=outcome.status,
+                model=outcome.model,
+                created_at=outcome.created_at,
+                outcome=outcome,
+            )
+        request = read(self._store, JobRequest, keys.request(ref))
+        if request is None:
+            raise JobNotFoundError(f"there is no job {job_id}")
+        lease = self._lease(ref)
+        running = lease is not None and lease.live(now)
+        uploaded = running or self._store.head(request.media_key) is not None
+        return JobView(
+            ref=ref,
+            status=derive_status(outcome=None, lease=lease, uploaded=uploaded, now=now),
+            model=request.model,
+            created_at=request.created_at,
+            name=request.name,
+            lease=lease if running else None,
+            upload_expires_at=request.upload_expires_at,
+        )
+
+    def outcome(self, ref: JobRef) -> Outcome | None:
+        """How the job ended, or None: one request to the store, so cheap to ask again."""
+        return read(self._store, Outcome, keys.outcome(ref))
+
+    def transcript(self, tenant: str, job_id: str) -> Transcript:
+        """The result. Raises JobNotFoundError, NotReadyError."""
+        ref = self._ref(tenant, job_id)
+        if transcript := read(self._store, Transcript, keys.transcript(ref)):
+            return transcript
+        status = self.view(tenant, job_id).status
+        raise NotReadyError(
+            f"job {job_id} is {status} and has no transcript"
+            + ("" if status.final else f"; ask GET /v1/jobs/{job_id}?wait=20 until it has ended")
+        )
+
+    def _ref(self, tenant: str, job_id: str) -> JobRef:
+        if not is_job_id(job_id):
+            raise JobNotFoundError(f"there is no job {job_id[:60]}")
+        return JobRef(tenant, job_id)
+
+    def _lease(self, ref: JobRef) -> Lease | None:
+        try:
+            return read(self._store, Lease, keys.lease(ref))
+        except DamagedDocumentError:  # the next worker swaps it
+            return None
+
+
+def record(store: ObjectStore, request: JobRequest) -> None:
+    """Write a new job down, then mark it pending.
+
+    Raises LostRaceError when the job is there already.
+    """
+    store.create(keys.request(request.ref), dump(request))
+    store.put(keys.pending(request.ref), dump(PendingMarker()), "application/json")
+
+
+def overdue(request: JobRequest, now: datetime, grace: timedelta) -> bool:
+    """Whether the upload's address has expired for longer than ``grace``."""
+    return request.upload_expires_at is not None and now > request.upload_expires_at + grace
+
+
+__all__ = ["JobService", "JobStatus", "NewJob", "overdue", "record"]

@@ -1,0 +1,184 @@
+"""The sweep: what events lost, it finds; what nobody will finish, it ends.
+
+The queue is a hint. Every job without an outcome has a marker under pending/, and the time at which
+the marker was last written says when the job was last queued; so one listing tells which jobs to
+look at. A job that waits long in a deep queue is queued again ever more rarely.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from whisperdrop.domain import keys
+from whisperdrop.domain.events import direct_message
+from whisperdrop.domain.ids import JobRef
+from whisperdrop.domain.job import (
+    JobFailure,
+    JobRequest,
+    JobStatus,
+    Lease,
+    Outcome,
+    PendingMarker,
+)
+from whisperdrop.domain.models import ModelCatalog
+from whisperdrop.errors import UploadExpiredError
+from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
+from whisperdrop.service.documents import DamagedDocumentError, dump, read
+from whisperdrop.service.drops import admit_drop, is_admitted, job_of_drop
+from whisperdrop.service.jobs import overdue
+from whisperdrop.service.settlement import follow_up, settle
+
+_DROP_GRACE = timedelta(seconds=60)  # an event needs a moment to become a job
+_STRAY_MARKER_AGE = timedelta(hours=1)
+_DEAD_WORKER_AGE = timedelta(hours=1)
+_MAX_DOUBLINGS = 6
+
+
+@dataclass
+class SweepReport:
+    """What one pass did; job ids."""
+
+    seen: int = 0
+    requeued: list[str] = field(default_factory=list)
+    expired: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    """Had an outcome already; what follows from it was completed."""
+    dropped: list[str] = field(default_factory=list)
+    """Bucket drops whose event was lost."""
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SweepPolicy:
+    """When the sweep acts; seconds."""
+
+    requeue_after_s: float
+    upload_grace_s: float
+    drop_window_s: float
+    """Drops older than this are not looked at again: earlier passes have seen them."""
+
+
+class Sweep:
+    """One pass over pending/ and inbox/. Several may run at once; every step can be repeated."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        interactive: JobQueue,
+        bulk: JobQueue,
+        *,
+        bucket: str,
+        catalog: ModelCatalog,
+        policy: SweepPolicy,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._interactive = interactive
+        self._bulk = bulk
+        self._bucket = bucket
+        self._catalog = catalog
+        self._policy = policy
+        self._clock = clock
+
+    def run(self, *, queues_lost: bool = False) -> SweepReport:
+        """One pass. ``queues_lost`` queues everything that waits, whenever it was queued last."""
+        report = SweepReport()
+        now = self._clock()
+        for info in self._store.list(keys.PENDING):
+            report.seen += 1
+            if ref := keys.parse_pending_key(info.key):
+                try:
+                    self._look_at(ref, info, now, queues_lost, report)
+                except DamagedDocumentError as damaged:  # one bad document stops no other job
+                    report.damaged.append(damaged.key)
+        self._find_lost_drops(now, queues_lost, report)
+        self._forget_dead_workers(now)
+        return report
+
+    def _look_at(
+        self, ref: JobRef, info: ObjectInfo, now: datetime, queues_lost: bool, report: SweepReport
+    ) -> None:
+        age = now - info.modified
+        if not queues_lost and age < timedelta(seconds=self._policy.requeue_after_s):
+            return
+        if outcome := read(self._store, Outcome, keys.outcome(ref)):
+            follow_up(self._store, outcome)
+            report.finished.append(ref.job_id)
+            return
+        request = read(self._store, JobRequest, keys.request(ref))
+        if request is None:
+            # A marker is written after its request, so nobody is about to write this one.
+            if age > _STRAY_MARKER_AGE:
+                self._store.delete(info.key)
+            return
+        lease = self._lease(ref)
+        if lease is not None and lease.live(now):
+            return
+        if self._store.head(request.media_key) is not None or lease is not None:
+            self._requeue(request, age, queues_lost, report)
+        elif overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
+            settle(self._store, _expired(request, now))
+            report.expired.append(ref.job_id)
+
+    def _requeue(
+        self, request: JobRequest, age: timedelta, queues_lost: bool, report: SweepReport
+    ) -> None:
+        ref = request.ref
+        marker = read(self._store, PendingMarker, keys.pending(ref))
+        if marker is None:  # it ended while we looked
+            return
+        wait = timedelta(
+            seconds=self._policy.requeue_after_s * 2 ** min(marker.requeues, _MAX_DOUBLINGS)
+        )
+        if not queues_lost and age < wait:
+            return
+        queue = self._interactive if request.source == "sync" else self._bulk
+        queue.send(direct_message(ref))
+        # A worker that ends the job right now leaves this marker behind; the next pass removes it.
+        again = PendingMarker(requeues=marker.requeues + 1)
+        self._store.put(keys.pending(ref), dump(again), "application/json")
+        report.requeued.append(ref.job_id)
+
+    def _find_lost_drops(self, now: datetime, queues_lost: bool, report: SweepReport) -> None:
+        window = timedelta(seconds=self._policy.drop_window_s)
+        for info in self._store.list(keys.INBOX):
+            drop = keys.parse_media_key(info.key)
+            age = now - info.modified
+            if not isinstance(drop, keys.Drop) or age < _DROP_GRACE:
+                continue
+            if not queues_lost and age > window:
+                continue
+            if is_admitted(self._store, job_of_drop(self._bucket, drop, info)):
+                continue
+            ref = admit_drop(
+                self._store, self._bucket, drop, catalog=self._catalog, clock=self._clock
+            )
+            if ref is not None:
+                self._bulk.send(direct_message(ref))
+                report.dropped.append(ref.job_id)
+
+    def _forget_dead_workers(self, now: datetime) -> None:
+        for info in self._store.list(keys.WORKERS):
+            if now - info.modified > _DEAD_WORKER_AGE:
+                self._store.delete(info.key)
+
+    def _lease(self, ref: JobRef) -> Lease | None:
+        try:
+            return read(self._store, Lease, keys.lease(ref))
+        except DamagedDocumentError:  # the next worker swaps it
+            return None
+
+
+def _expired(request: JobRequest, now: datetime) -> Outcome:
+    return Outcome(
+        tenant=request.tenant,
+        job_id=request.job_id,
+        status=JobStatus.EXPIRED,
+        model=request.model,
+        created_at=request.created_at,
+        finished_at=now,
+        error=JobFailure(
+            code=UploadExpiredError.code,
+            message="the upload did not arrive before its address expired; create a new job",
+        ),
+        correlation_id=request.correlation_id,
+    )

@@ -1,0 +1,91 @@
+"""What every process reads from its environment. Each process adds its own fields to this model.
+
+Names of variables are the names of the fields in capitals. docs/settings.md is made from the
+docstrings here and in each function's settings.py by ``make docs``.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from whisperdrop.domain.models import ModelCatalog
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""A comma-separated list in the environment."""
+
+
+class CoreSettings(BaseSettings):
+    """Storage, queues, models on offer, logging."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    bucket: str
+    """Bucket that holds everything: media, job documents, results, hashed keys."""
+
+    interactive_queue_url: str
+    """URL of the SQS queue of synchronous requests; workers empty it first."""
+
+    bulk_queue_url: str
+    """URL of the SQS queue that the bucket's notifications feed."""
+
+    s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    """How the bucket stands in URLs. `path` for most stores behind `AWS_ENDPOINT_URL_S3`."""
+
+    whisper_models: Names = ("tiny.en",)
+    """Models that are served, comma-separated; workers load them at start. The first one is the
+    default. A name is a size (`large-v3-turbo`), a hub id, a directory (`/models/mine`) or
+    `s3://bucket/prefix`."""
+
+    allowed_models: Names = ()
+    """Models that requests may ask for, comma-separated, beyond `WHISPER_MODELS`; workers load them
+    on demand."""
+
+    whisper_aliases: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    """Other names of models, as `alias=model` pairs, comma-separated. An alias keeps directories
+    and bucket addresses out of requests."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged; logs are JSON lines on standard output."""
+
+    enable_tracing: bool = False
+    """Send X-Ray traces (in Lambda, or where an X-Ray daemon listens)."""
+
+    @field_validator("whisper_models", "allowed_models", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(name for part in value.split(",") if (name := part.strip()))
+        return value
+
+    @field_validator("whisper_aliases", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not (name.strip() and model.strip()) for name, _, model in pairs):
+            raise ValueError("WHISPER_ALIASES takes 'alias=model' pairs, comma-separated")
+        return {name.strip(): model.strip() for name, _, model in pairs}
+
+    @model_validator(mode="after")
+    def _serves_something(self) -> Self:
+        if not self.whisper_models:
+            raise ValueError("WHISPER_MODELS names no model")
+        return self
+
+    @property
+    def catalog(self) -> ModelCatalog:
+        """Which models a request may name."""
+        served = dict.fromkeys(self.whisper_models + self.allowed_models)
+        return ModelCatalog(tuple(served), dict(self.whisper_aliases))
+
+
+class KeySettings(CoreSettings):
+    """For processes that check API keys."""
+
+    api_key: SecretStr | None = None
+    """A key with every right, for the tenant `default`; `python -m whisperdrop_api keys` adds more.
+    """
