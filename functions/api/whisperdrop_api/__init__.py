@@ -1,0 +1,1 @@
+"""The API: authorise, presign, read results, render. Knows nothing of Whisper or media."""

@@ -1,0 +1,33 @@
+"""The application, the same under Mangum and under uvicorn."""
+
+import time
+
+from fastapi import FastAPI
+
+from whisperdrop import __version__
+from whisperdrop_api import errors
+from whisperdrop_api.composition import Services
+from whisperdrop_api.middleware import BodyLimitMiddleware, CorrelationMiddleware
+from whisperdrop_api.routes import health, jobs, models, transcribe
+
+_DESCRIPTION = """
+Drop audio in a bucket, get a transcript.
+
+Large files: `POST /v1/jobs`, upload to the address that it answers, `GET /v1/jobs/{id}?wait=60`,
+`GET /v1/jobs/{id}/transcript`. Small files: `POST /transcribe/{model}` and wait.
+
+Every route but `/health` needs `Authorization: Bearer <key>`.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Routes, error handlers and layers over ``services``."""
+    app = FastAPI(title="Whisperdrop", version=__version__, description=_DESCRIPTION)
+    app.state.services = services
+    app.state.started = int(time.time())
+    errors.install(app)
+    for door in (jobs, transcribe, models, health):
+        app.include_router(door.router)
+    app.add_middleware(BodyLimitMiddleware, max_sync_bytes=services.settings.max_sync_bytes)
+    app.add_middleware(CorrelationMiddleware)
+    return app

@@ -1,0 +1,76 @@
+"""How the native doors say no: ``{"detail": …, "code": …}``, in this one place."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from whisperdrop.domain.job import JobFailure
+from whisperdrop.errors import InvalidValueError, StoreError, WhisperdropError, status_of
+from whisperdrop_api.composition import logger
+
+_RETRY_AFTER_S = "5"
+
+
+class ErrorBody(BaseModel):
+    """Every error of the native API."""
+
+    detail: str = Field(description="What is wrong, and what to do about it")
+    code: str = Field(description="Stable name of the error, for programs")
+
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def describe(error: RequestValidationError | ValidationError) -> InvalidValueError:
+    """Every problem of a validation in one sentence; the values themselves are not repeated."""
+    problems = []
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"] if part not in {"body", "query", "path"}]
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        problems.append(f"{'.'.join(place)}: {message}" if place else message)
+    return InvalidValueError("; ".join(problems))
+
+
+def render(error: WhisperdropError) -> JSONResponse:
+    """The answer to an error of the tree."""
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503:
+        headers["Retry-After"] = _RETRY_AFTER_S
+    body = ErrorBody(detail=error.message, code=error.code)
+    return JSONResponse(body.model_dump(), error.status, headers)
+
+
+def render_failure(failure: JobFailure) -> JSONResponse:
+    """The answer for a job that ended without a transcript, with the status of its cause."""
+    body = ErrorBody(detail=failure.message, code=failure.code)
+    return JSONResponse(body.model_dump(), status_of(failure.code))
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers; what no handler knows is logged and answered without details."""
+
+    @app.exception_handler(WhisperdropError)
+    async def known(request: Request, error: WhisperdropError) -> JSONResponse:
+        if isinstance(error, StoreError):
+            logger.error("store_failed", extra={"path": request.url.path}, exc_info=error)
+        return render(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:  # noqa: ARG001 - signature
+        return render(describe(error))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:  # noqa: ARG001 - signature
+        body = ErrorBody(
+            detail=str(error.detail), code=_CODES.get(error.status_code, "bad_request")
+        )
+        return JSONResponse(body.model_dump(), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        logger.error("unhandled_error", extra={"path": request.url.path}, exc_info=error)
+        return render(WhisperdropError("something went wrong on our side; it has been logged"))

@@ -1,0 +1,104 @@
+"""Plain ASGI layers around the application: correlation ids and access log, and body limits."""
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whisperdrop_api.composition import logger
+
+CORRELATION_HEADER = "x-request-id"
+MAX_JSON_BYTES = 256 * 1024
+"""Largest body of a route that takes no file."""
+
+_MULTIPART_OVERHEAD = 64 * 1024  # boundaries, headers and the other fields around a file
+_ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9._:=-]{1,128}$")
+
+
+class CorrelationMiddleware:
+    """Gives each request an id, the caller's own if it sent a sane one, and logs one line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get(CORRELATION_HEADER, "")
+        correlation_id = sent if _ACCEPTABLE_ID.match(sent) else uuid.uuid4().hex
+        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        began = time.perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[CORRELATION_HEADER] = correlation_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            logger.info(
+                "request",
+                extra={
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "ms": round((time.perf_counter() - began) * 1000, 1),
+                    "correlation_id": correlation_id,
+                },
+            )
+
+
+class BodyLimitMiddleware:
+    """Refuses a body that is too large, as soon as that is known, declared or counted."""
+
+    def __init__(self, app: ASGIApp, *, max_sync_bytes: int) -> None:
+        self._app = app
+        self._max_sync_bytes = max_sync_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit, message = self._limit(scope["path"])
+        declared = Headers(scope=scope).get("content-length", "")
+        seen = int(declared) if declared.isdecimal() else 0
+        if seen > limit:
+            # Raised where the application reads its body, so that its own handlers answer, after
+            # the key was checked.
+            async def refuse() -> Message:
+                raise HTTPException(413, message, headers={"Connection": "close"})
+
+            await self._app(scope, refuse, send)
+            return
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            part = await receive()
+            received += len(part.get("body", b""))
+            if received > limit:
+                raise HTTPException(413, message, headers={"Connection": "close"})
+            return part
+
+        await self._app(scope, count, send)
+
+    def _limit(self, path: str) -> tuple[int, str]:
+        if path.startswith("/transcribe"):
+            return self._max_sync_bytes + _MULTIPART_OVERHEAD, too_large(self._max_sync_bytes)
+        return MAX_JSON_BYTES, f"the request's body is over {MAX_JSON_BYTES:,} bytes"
+
+
+def too_large(max_sync_bytes: int) -> str:
+    """What to tell somebody whose file is too large for a synchronous route."""
+    return (
+        f"this route takes files up to {max_sync_bytes:,} bytes; send larger ones straight to "
+        "storage: POST /v1/jobs answers with a presigned upload"
+    )

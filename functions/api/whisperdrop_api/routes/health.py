@@ -1,0 +1,23 @@
+"""Is the service there, and what have its workers loaded?"""
+
+from fastapi import APIRouter
+
+from whisperdrop import __version__
+from whisperdrop_api.dependencies import ServicesDep
+from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.schemas import HealthBody
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", responses={503: {"model": ErrorBody, "description": "Storage is away"}})
+def health(services: ServicesDep) -> HealthBody:
+    """Needs no key and names no machine."""
+    workers = services.fleet.workers()
+    return HealthBody(
+        status="ok",
+        version=__version__,
+        workers=len(workers),
+        jobs=sum(worker.jobs for worker in workers),
+        models_loaded=sorted({model for worker in workers for model in worker.models}),
+    )
