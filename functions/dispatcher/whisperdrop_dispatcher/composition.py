@@ -1,0 +1,44 @@
+"""The dispatcher's composition root."""
+
+from whisperdrop.adapters.aws import s3_client, sqs_client
+from whisperdrop.adapters.s3 import S3ObjectStore
+from whisperdrop.adapters.sqs import SqsJobQueue
+from whisperdrop.observability import Logger, configure
+from whisperdrop.service.clock import utc_now
+from whisperdrop.service.sweep import Sweep, SweepPolicy, SweepReport
+from whisperdrop_dispatcher.settings import SweepSettings
+
+logger = Logger(service="dispatcher")
+
+
+def build(settings: SweepSettings) -> Sweep:
+    """The sweep over the bucket and the queues of the settings."""
+    configure(logger, settings)
+    sqs = sqs_client()
+    return Sweep(
+        S3ObjectStore(s3_client(addressing_style=settings.s3_addressing_style), settings.bucket),
+        SqsJobQueue(sqs, settings.interactive_queue_url),
+        SqsJobQueue(sqs, settings.bulk_queue_url),
+        bucket=settings.bucket,
+        catalog=settings.catalog,
+        policy=SweepPolicy(
+            requeue_after_s=settings.requeue_after_seconds,
+            upload_grace_s=settings.upload_grace_seconds,
+            drop_window_s=settings.drop_window_seconds,
+        ),
+        clock=utc_now,
+    )
+
+
+def log(report: SweepReport) -> None:
+    """One line a pass, with what a person at three in the morning wants to know."""
+    fields = {
+        "pending": report.seen,
+        "requeued": report.requeued,
+        "expired": report.expired,
+        "finished": report.finished,
+        "dropped": report.dropped,
+    }
+    logger.info("sweep", extra=fields)
+    if report.damaged:
+        logger.error("damaged_documents", extra={"keys": report.damaged})
