@@ -1,0 +1,80 @@
+"""``python -m whisperdrop_local run`` serves until Ctrl-C; ``demo`` transcribes once and exits."""
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+
+from pydantic import ValidationError
+
+from whisperdrop_local.deploy import DeployError
+from whisperdrop_local.processes import ChildDiedError
+from whisperdrop_local.sample import SampleError, bundled, same_words, transcribe
+from whisperdrop_local.settings import StackSettings
+from whisperdrop_local.stack import Stack, StackError, data_dir_for_demo
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, and answer with an exit status."""
+    parser = argparse.ArgumentParser(prog="whisperdrop_local", description=__doc__)
+    parser.add_argument("verb", choices=["run", "demo"])
+    verb = parser.parse_args(arguments).verb
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        settings = StackSettings()
+        return _run(settings) if verb == "run" else _demo(settings)
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 0
+    except ValidationError as error:
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"]).upper()
+            print(f"error: {field}: {problem['msg']}", file=sys.stderr)
+        return 2
+    except (StackError, DeployError, ChildDiedError, SampleError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(settings: StackSettings) -> int:
+    began = time.monotonic()
+    with Stack(settings) as stack:
+        print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
+        _show(stack)
+        print(
+            f"""
+Whisperdrop answers at {stack.address}  (docs: {stack.address}/docs)
+  key      Authorization: Bearer {stack.api_key}
+  drop     aws --endpoint-url {stack.endpoint} s3 cp FILE s3://whisperdrop-local/inbox/default/
+  logs     {settings.data_dir}/logs
+Ctrl-C stops it.""",
+            flush=True,
+        )
+        for name in stack.supervise():
+            print(f"{name} died and was started again; see {settings.data_dir}/logs", flush=True)
+    return 0
+
+
+def _demo(settings: StackSettings) -> int:
+    data_dir = data_dir_for_demo(settings.data_dir)
+    free = settings.model_copy(update={"port": 0, "emulator_port": 0, "data_dir": data_dir})
+    try:
+        with Stack(free) as stack:
+            return 0 if _show(stack) else 1
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _show(stack: Stack) -> bool:
+    """Transcribe the bundled sample and print it; whether every word is right."""
+    sample = bundled()
+    began = time.monotonic()
+    text = transcribe(stack.address, stack.api_key, sample)
+    print(f"said:   {sample.text}")
+    print(f"heard:  {text}  ({time.monotonic() - began:.1f} s)", flush=True)
+    return same_words(sample.text, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
