@@ -1,0 +1,1 @@
+"""The worker: the only code here that knows Whisper and media."""

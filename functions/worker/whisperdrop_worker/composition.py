@@ -1,0 +1,111 @@
+"""The worker's composition root: the one place that knows which parts make a worker."""
+
+from dataclasses import dataclass
+
+from whisperdrop.adapters.aws import s3_client, sqs_client
+from whisperdrop.adapters.s3 import S3ObjectStore
+from whisperdrop.adapters.sqs import SqsJobQueue
+from whisperdrop.observability import Logger, configure
+from whisperdrop.ports import ObjectStore
+from whisperdrop.service.clock import utc_now
+from whisperdrop.service.proof import prove_conditional_writes
+from whisperdrop_worker.decode import DecodeLimits, Decoder
+from whisperdrop_worker.engine import Engine, EngineDefaults, FasterWhisperEngine
+from whisperdrop_worker.models import ModelResolver
+from whisperdrop_worker.poller import Poller
+from whisperdrop_worker.processor import JobPolicy, JobProcessor
+from whisperdrop_worker.settings import WorkerSettings
+
+logger = Logger(service="worker")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Everything that an entry of the worker needs."""
+
+    settings: WorkerSettings
+    store: ObjectStore
+    interactive: SqsJobQueue
+    bulk: SqsJobQueue
+    decoder: Decoder
+    engine: Engine
+    processor: JobProcessor
+
+    def poller(self) -> Poller:
+        """The poller over both queues."""
+        return Poller(
+            self.processor,
+            self.interactive,
+            self.bulk,
+            bucket=self.settings.bucket,
+            slots=self.settings.slots,
+            receive_wait_s=self.settings.receive_wait_seconds,
+            visibility_s=round(self.settings.lease_seconds),
+            clock=utc_now,
+        )
+
+
+def build_engine(settings: WorkerSettings) -> tuple[Decoder, Engine]:
+    """Decoder and engine alone: no storage, no queues. Starts no network traffic."""
+    decoder = Decoder(
+        DecodeLimits(
+            max_seconds=settings.max_audio_seconds,
+            memory_bytes=settings.decode_memory_bytes,
+            cpu_seconds=settings.decode_cpu_seconds,
+            idle_seconds=settings.decode_idle_seconds,
+        )
+    )
+    resolver = ModelResolver(
+        aliases=settings.whisper_aliases,
+        configured=settings.catalog.served,
+        cache_dir=settings.model_dir,
+        s3=lambda: s3_client(addressing_style=settings.s3_addressing_style),
+    )
+    engine = FasterWhisperEngine(
+        resolver,
+        device=settings.whisper_device,
+        compute_type=settings.whisper_compute_type,
+        cpu_threads=settings.cpu_threads,
+        num_workers=settings.model_calls,
+        defaults=EngineDefaults(
+            beam_size=settings.whisper_beam_size,
+            vad_filter=settings.whisper_vad_filter,
+            language=settings.whisper_language,
+        ),
+    )
+    return decoder, engine
+
+
+def build(settings: WorkerSettings) -> Worker:
+    """Build a worker, and prove that its store keeps its promises."""
+    configure(logger, settings)
+    store = S3ObjectStore(s3_client(addressing_style=settings.s3_addressing_style), settings.bucket)
+    prove_conditional_writes(store)
+    sqs = sqs_client()
+    decoder, engine = build_engine(settings)
+    decoder.warm()
+    processor = JobProcessor(
+        store,
+        decoder,
+        engine,
+        bucket=settings.bucket,
+        catalog=settings.catalog,
+        policy=JobPolicy(
+            lease_s=settings.lease_seconds,
+            progress_s=settings.progress_seconds,
+            max_failures=settings.max_failures,
+            max_media_bytes=settings.max_media_bytes,
+        ),
+        owner=settings.worker_id,
+        scratch=settings.scratch_dir,
+        clock=utc_now,
+    )
+    return Worker(
+        settings=settings,
+        store=store,
+        interactive=SqsJobQueue(sqs, settings.interactive_queue_url),
+        bulk=SqsJobQueue(sqs, settings.bulk_queue_url),
+        decoder=decoder,
+        engine=engine,
+        processor=processor,
+    )

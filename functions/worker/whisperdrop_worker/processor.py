@@ -1,0 +1,235 @@
+"""One job, from a reference to its outcome. Every entry of the worker ends here."""
+
+import functools
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperdrop.domain import keys
+from whisperdrop.domain.events import Work
+from whisperdrop.domain.ids import JobRef
+from whisperdrop.domain.job import JobFailure, JobRequest, JobStatus, Lease, Outcome, Usage
+from whisperdrop.domain.keys import Drop
+from whisperdrop.domain.models import ModelCatalog
+from whisperdrop.errors import (
+    GaveUpError,
+    JobError,
+    MediaMissingError,
+    RequestError,
+    StoreError,
+    TryAgainError,
+    WhisperdropError,
+)
+from whisperdrop.observability import Logger
+from whisperdrop.ports import Clock, ObjectStore
+from whisperdrop.service.documents import read
+from whisperdrop.service.drops import admit_drop
+from whisperdrop.service.leases import HeldLease, LeaseLostError, acquire
+from whisperdrop.service.settlement import follow_up, settle
+from whisperdrop_worker.decode import Decoder
+from whisperdrop_worker.engine import Engine, EngineResult
+from whisperdrop_worker.heartbeat import Heartbeat, InterruptedJobError
+
+logger = Logger(service="worker")
+
+_MEDIA = "media"  # a fixed name: the uploader's never reaches a file system
+
+
+class AttemptFailedError(Exception):
+    """This attempt failed for no fault of the media: the job must be tried again."""
+
+
+@dataclass(frozen=True)
+class JobPolicy:
+    """How long a job is held, and how often it is tried. Seconds and bytes."""
+
+    lease_s: float
+    progress_s: float
+    max_failures: int
+    max_media_bytes: int
+
+
+class JobProcessor:
+    """Takes a job's lease, decodes, transcribes, settles. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        decoder: Decoder,
+        engine: Engine,
+        *,
+        bucket: str,
+        catalog: ModelCatalog,
+        policy: JobPolicy,
+        owner: str,
+        scratch: Path,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._decoder = decoder
+        self._engine = engine
+        self._bucket = bucket
+        self._catalog = catalog
+        self._policy = policy
+        self._owner = owner
+        self._scratch = scratch
+        self._clock = clock
+
+    def process(
+        self, work: Work, *, keep_message: Callable[[], None], stop: threading.Event
+    ) -> Outcome | None:
+        """Do what ``work`` asks for; None when nothing was to be done.
+
+        Raises LeaseBusyError when another worker has the job, InterruptedJobError when ``stop`` was
+        set, AttemptFailedError and StoreError when the job must be tried again.
+        """
+        ref = self._admit(work) if isinstance(work, Drop) else work
+        if ref is None:
+            return None
+        if outcome := read(self._store, Outcome, keys.outcome(ref)):
+            follow_up(self._store, outcome)
+            return outcome
+        request = read(self._store, JobRequest, keys.request(ref))
+        if request is None:
+            logger.warning("unknown_job", extra={"tenant": ref.tenant, "job_id": ref.job_id})
+            return None
+        held = acquire(
+            self._store, ref, owner=self._owner, ttl_s=self._policy.lease_s, clock=self._clock
+        )
+        # Whoever held it before may have ended it after we looked.
+        if held.attempt > 1 and (outcome := read(self._store, Outcome, keys.outcome(ref))):
+            follow_up(self._store, outcome)
+            return outcome
+        if held.lease.failures >= self._policy.max_failures:
+            return self._end(request, held, error=_gave_up(held.lease))
+        return self._attempt(request, held, keep_message, stop)
+
+    def _admit(self, drop: Drop) -> JobRef | None:
+        return admit_drop(self._store, self._bucket, drop, catalog=self._catalog, clock=self._clock)
+
+    def _attempt(
+        self,
+        request: JobRequest,
+        held: HeldLease,
+        keep_message: Callable[[], None],
+        stop: threading.Event,
+    ) -> Outcome:
+        fields = {"tenant": request.tenant, "job_id": request.job_id, "model": request.model}
+        fields |= {"attempt": str(held.attempt), "correlation_id": request.correlation_id or ""}
+        began = time.monotonic()
+        logger.info("job_started", extra=fields)
+        result: EngineResult | None = None
+        failure: WhisperdropError | None = None
+        try:
+            with Heartbeat(
+                held,
+                keep_message=keep_message,
+                stop=stop,
+                lease_s=self._policy.lease_s,
+                progress_s=self._policy.progress_s,
+            ) as heartbeat:
+                try:
+                    result = self._transcribe(request, heartbeat)
+                except (JobError, RequestError) as error:
+                    failure = error
+            outcome = self._end(request, held, result=result, error=failure)
+        except InterruptedJobError:
+            _let_go(lambda: held.hand_back("the worker was stopped"), fields)
+            logger.info("job_handed_back", extra=fields)
+            raise
+        except TryAgainError as error:
+            _let_go(functools.partial(held.hand_back, error.message), fields)
+            raise AttemptFailedError from error
+        except LeaseLostError as error:
+            logger.warning("lease_lost", extra=fields)
+            raise AttemptFailedError from error
+        except StoreError:
+            logger.warning("store_failed", extra=fields, exc_info=True)
+            raise
+        except Exception as error:
+            logger.exception("attempt_failed", extra=fields)
+            reason = f"{type(error).__name__} in the worker"
+            _let_go(lambda: held.fail(reason), fields)
+            raise AttemptFailedError from error
+        logger.info(
+            "job_ended",
+            extra=fields
+            | {
+                "status": outcome.status,
+                "error": outcome.error.code if outcome.error else None,
+                "audio_s": outcome.usage.audio_s if outcome.usage else None,
+                "engine_s": outcome.usage.engine_s if outcome.usage else None,
+                "wall_s": round(time.monotonic() - began, 3),
+            },
+        )
+        return outcome
+
+    def _transcribe(self, request: JobRequest, heartbeat: Heartbeat) -> EngineResult:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="job-") as private:
+            media = Path(private) / _MEDIA
+            size = self._store.download(
+                request.media_key, media, max_bytes=self._policy.max_media_bytes
+            )
+            if size is None:
+                raise MediaMissingError("the uploaded file is no longer in the bucket")
+            return self._engine.transcribe(
+                self._decoder.decode(media),
+                job_id=request.job_id,
+                model=request.model,
+                options=request.options,
+                on_progress=heartbeat.report,
+            )
+
+    def _end(
+        self,
+        request: JobRequest,
+        held: HeldLease,
+        *,
+        result: EngineResult | None = None,
+        error: WhisperdropError | None = None,
+    ) -> Outcome:
+        now = self._clock()
+        if not held.lease.live(now):
+            raise LeaseLostError("the lease ran out before the result was written")
+        outcome = Outcome(
+            tenant=request.tenant,
+            job_id=request.job_id,
+            status=JobStatus.FAILED if error else JobStatus.SUCCEEDED,
+            model=request.model,
+            created_at=request.created_at,
+            started_at=held.lease.acquired_at,
+            finished_at=now,
+            attempt=held.attempt,
+            error=JobFailure(code=error.code, message=error.message) if error else None,
+            usage=_usage(request, result) if result else None,
+            drop_key=request.media_key if request.source == "drop" else None,
+            correlation_id=request.correlation_id,
+        )
+        return settle(self._store, outcome, result.transcript if result else None)
+
+
+def _let_go(release: Callable[[], None], fields: dict[str, str]) -> None:
+    """Release a lease if that is still possible; otherwise it runs out by itself."""
+    try:
+        release()
+    except (LeaseLostError, StoreError) as error:
+        logger.warning("lease_not_released", extra=fields | {"error": str(error)})
+
+
+def _usage(request: JobRequest, result: EngineResult) -> Usage:
+    return Usage(
+        audio_s=round(result.transcript.duration, 3),
+        engine_s=round(result.engine_s, 3),
+        load_s=round(result.load_s, 3),
+        model=request.model,
+    )
+
+
+def _gave_up(lease: Lease) -> GaveUpError:
+    return GaveUpError(
+        f"gave up after {lease.failures} failed attempts; the last one ended: {lease.last_error}"
+    )
