@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+# The locks are complete, so pip has nothing to resolve: --no-deps.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 SOURCES := layers functions infra/local tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-unit lint format bench lock docs sam-build sam-validate key clean
+.PHONY: help setup run demo test test-unit lint format bench lock docs sam-build clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,7 +25,7 @@ $(VENV)/bin/python:
 
 $(VENV)/run.done: requirements/run.txt requirements/samples.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP_INSTALL) -r requirements/run.txt
-	@$(BIN)/python $(PIP_INSTALL) --no-deps -r requirements/samples.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/samples.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -38,10 +39,14 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
 	@.venv-emulator/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
-.venv-sam/done: requirements/sam.txt
+.venv-sam/done: requirements/sam.txt layers/core/requirements.txt | $(VENV)/run.done
 	@echo "installing the SAM CLI ..."
 	@$(PYTHON) -m venv .venv-sam
 	@.venv-sam/bin/python $(PIP_INSTALL) -r $<
+	@# `sam build` runs pip; with the layer's wheels at hand it needs no network a second time.
+	@rm -rf .venv-sam/wheels
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --only-binary=:all: --dest .venv-sam/wheels -r layers/core/requirements.txt
 	@touch $@
 
 # --- the service ------------------------------------------------------------------------------
@@ -72,8 +77,33 @@ format: $(VENV)/dev.done  ## Format and fix
 bench: setup $(VENV)/dev.done  ## Measure the overhead of the routes on the embedded stack
 	$(BIN)/python -m bench.overhead
 
+UV := $(VENV)/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-strip-extras --no-annotate --custom-compile-command "make lock"
+
+lock: setup  ## Resolve every lock anew (UPGRADE=1 takes newer versions)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	cd requirements && ../$(COMPILE) $(if $(UPGRADE),--upgrade) dev.in -o dev.txt
+	cd requirements && for part in core api worker models models-base run; do \
+	  ../$(COMPILE) -c dev.txt $$part.in -o $$part.txt || exit 1; done
+	cd requirements && for tool in emulator sam; do \
+	  ../$(COMPILE) $(if $(UPGRADE),--upgrade) $$tool.in -o $$tool.txt || exit 1; done
+	cd requirements && ../$(COMPILE) --no-deps samples.in -o samples.txt
+	@# The layer carries what both zip functions import; a server is none of it.
+	cd requirements && grep -v '^uvicorn' api.in | ../$(COMPILE) -c dev.txt - -o ../layers/core/requirements.txt
+
 docs: setup  ## Write docs/settings.md from the settings' docstrings
 	$(BIN)/python -m whisperdrop_local.document_settings > docs/settings.md
+
+# --- AWS --------------------------------------------------------------------------------------
+
+SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
+RUNTIME = python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+sam-build: .venv-sam/done  ## Validate the template, build the zip functions and their layer
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) validate --lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build --exclude WorkerFunction \
+	  --parameter-overrides PythonRuntime=$(RUNTIME)
 
 clean:  ## Remove what was installed and built; data in .local stays
 	rm -rf .venv .venv-emulator .venv-sam .aws-sam

@@ -13,9 +13,8 @@ from typing import IO, Self
 
 import boto3
 import requests
-from botocore.config import Config
 
-from whisperdrop_local.deploy import Storage, deploy
+from whisperdrop_local.deploy import PATH_STYLE, Storage, deploy
 from whisperdrop_local.guardian import Guardian
 from whisperdrop_local.processes import Child, ChildDiedError
 from whisperdrop_local.settings import StackSettings
@@ -108,15 +107,16 @@ class Stack:
         self._claim()
         self._guardian = Guardian()
         self._start_emulator()
-        cloudformation = boto3.client(
-            "cloudformation",
-            endpoint_url=self.endpoint,
-            region_name=_CREDENTIALS["AWS_DEFAULT_REGION"],
+        session = boto3.Session(
             aws_access_key_id=_CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 2}),
+            region_name=_CREDENTIALS["AWS_DEFAULT_REGION"],
         )
-        self.storage = deploy(cloudformation, visibility_s=self._settings.lease_seconds)
+        self.storage = deploy(
+            session.client("cloudformation", endpoint_url=self.endpoint),
+            session.client("s3", endpoint_url=self.endpoint, config=PATH_STYLE),
+            visibility_s=self._settings.lease_seconds,
+        )
         python = [sys.executable, "-m"]
         self._add("api", [*python, "whisperdrop_api", "serve"])
         self._add("worker", [*python, "whisperdrop_worker", "serve"])

@@ -1,0 +1,85 @@
+"""Writes docs/settings.md from the docstrings of every process's settings."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from whisperdrop.settings import CoreSettings, KeySettings
+from whisperdrop_api.settings import ApiSettings
+from whisperdrop_dispatcher.settings import SweepSettings
+from whisperdrop_local.settings import StackSettings
+from whisperdrop_worker.settings import WorkerSettings
+
+SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
+    ("Every process", "Storage, queues, models on offer, logging.", CoreSettings),
+    ("API keys", "Processes that check keys.", KeySettings),
+    ("API", "`python -m whisperdrop_api serve`, and the API function.", ApiSettings),
+    ("Worker", "`python -m whisperdrop_worker`, and the worker function.", WorkerSettings),
+    ("Sweep", "`python -m whisperdrop_dispatcher`, and the sweep function.", SweepSettings),
+    ("Embedded stack", "`make run` and `make demo`.", StackSettings),
+)
+
+_HEAD = """# Settings
+
+Every process reads its environment once, at its start, into one frozen model. This page is made
+from the docstrings of those models by `make docs`; a test fails when it is out of date.
+
+Storage and queues are found as boto3 finds them: credentials, `AWS_REGION` or
+`AWS_DEFAULT_REGION`, and `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_SQS` for
+anything that is not AWS.
+"""
+
+
+def render() -> str:
+    """The page."""
+    return "\n".join([_HEAD, *(_section(*section) for section in SECTIONS)])
+
+
+def _section(title: str, text: str, model: type[BaseSettings]) -> str:
+    inherited = {
+        name
+        for parent in model.__mro__[1:]
+        if issubclass(parent, BaseSettings)
+        for name in getattr(parent, "model_fields", {})
+    }
+    fields = {n: f for n, f in model.model_fields.items() if n not in inherited}
+    rows = [
+        f"| `{name.upper()}` | {_default(field)} | {_text(field)} |"
+        for name, field in fields.items()
+    ]
+    head = ["| variable | default | meaning |", "|---|---|---|"]
+    return "\n".join([f"## {title}", "", text, "", *head, *rows, ""])
+
+
+def _text(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None and field.default_factory is not dict:
+        return "see text"
+    value: Any = field.get_default(call_default_factory=True, validated_data={})
+    match value:
+        case None | () | {}:
+            return ""
+        case SecretStr():
+            return f"`{value.get_secret_value()}`"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple():
+            return f"`{','.join(value)}`"
+        case float() if value.is_integer():
+            return f"`{int(value)}`"
+        case Path():
+            return f"`{value.as_posix()}`"
+        case _:
+            return f"`{value}`"
+
+
+if __name__ == "__main__":
+    print(render(), end="")
