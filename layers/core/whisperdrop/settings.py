@@ -50,9 +50,6 @@ class CoreSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged; logs are JSON lines on standard output."""
 
-    enable_tracing: bool = False
-    """Send X-Ray traces (in Lambda, or where an X-Ray daemon listens)."""
-
     @field_validator("whisper_models", "allowed_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from whisperdrop.domain.formats import FORMATS, render
+from whisperdrop.domain.formats import Format, render
 from whisperdrop.errors import InvalidValueError, TooLargeError
 from whisperdrop.service.jobs import NewJob
 from whisperdrop_api.dependencies import CorrelationDep, Reader, ServicesDep, Writer
@@ -92,7 +92,7 @@ def get_transcript(
     job_id: str,
     services: ServicesDep,
     key: Reader,
-    format: Annotated[str, Query(description=f"One of: {', '.join(FORMATS)}")] = "json",  # noqa: A002 - the parameter's public name
+    format: Format = "json",  # noqa: A002 - the parameter's public name
 ) -> Response:
     """The transcript of a job that succeeded."""
     rendering = render(services.jobs.transcript(key.tenant, job_id), format)

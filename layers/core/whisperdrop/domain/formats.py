@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from whisperdrop.domain.transcript import Transcript
-from whisperdrop.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,13 @@ def _txt(transcript: Transcript) -> Rendering:
     return Rendering("".join(f"{line}\n" for line in lines).encode(), "text/plain; charset=utf-8")
 
 
-_FORMATS: dict[str, Callable[[Transcript], Rendering]] = {"json": _json, "txt": _txt}
+Format = Literal["json", "txt"]
+_FORMATS: dict[Format, Callable[[Transcript], Rendering]] = {"json": _json, "txt": _txt}
 FORMATS = tuple(_FORMATS)
 
 
-def render(transcript: Transcript, name: str) -> Rendering:
-    """``transcript`` in the format ``name``. Raises InvalidValueError for an unknown one."""
-    if name not in _FORMATS:
-        raise InvalidValueError(
-            f"unknown format {name[:40]!r}; choose one of: {', '.join(FORMATS)}"
-        )
+def render(transcript: Transcript, name: Format) -> Rendering:
+    """``transcript`` in the format ``name``."""
     return _FORMATS[name](transcript)
 
 

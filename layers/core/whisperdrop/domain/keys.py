@@ -24,6 +24,8 @@ PENDING = "pending/"
 WORKERS = "workers/"
 API_KEYS = "keys/"
 
+_MAX_KEY_BYTES = 1024  # of S3
+
 
 def upload(ref: JobRef, name: str) -> str:
     """The media that a client uploads."""
@@ -90,7 +92,9 @@ def parse_media_key(key: str) -> JobRef | Drop | None:
         case ["uploads", tenant, job_id, name] if is_tenant(tenant) and is_job_id(job_id) and name:
             return JobRef(tenant, job_id)
         case ["inbox", tenant, *rest] if is_tenant(tenant) and rest and rest[-1]:
-            return Drop(tenant, key)
+            # A key so long that not even an error could be written under outbox/ is passed over.
+            room = len(outbox(key, "error.json").encode()) <= _MAX_KEY_BYTES
+            return Drop(tenant, key) if room else None
         case _:
             return None
 

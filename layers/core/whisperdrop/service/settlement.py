@@ -12,7 +12,7 @@ from whisperdrop.domain.transcript import Transcript
 from whisperdrop.ports import ObjectStore
 from whisperdrop.service.documents import dump, read, write_once
 
-DROP_FORMATS = ("json", "txt")
+DROP_FORMATS: tuple[formats.Format, ...] = ("json", "txt")
 """What a bucket drop is rendered to."""
 
 

@@ -100,7 +100,7 @@ class Sweep:
         age = now - info.modified
         if not queues_lost and age < timedelta(seconds=self._policy.requeue_after_s):
             return
-        if outcome := read(self._store, Outcome, keys.outcome(ref)):
+        if outcome := self._outcome(ref):
             follow_up(self._store, outcome)
             report.finished.append(ref.job_id)
             return
@@ -113,7 +113,9 @@ class Sweep:
         lease = self._lease(ref)
         if lease is not None and lease.live(now):
             return
-        if self._store.head(request.media_key) is not None or lease is not None:
+        began = lease is not None or request.source == "drop"
+        if began or self._store.head(request.media_key) is not None:
+            # Should the media be gone by now, the worker says so in the outcome.
             self._requeue(request, age, queues_lost, report)
         elif overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
             settle(self._store, _expired(request, now))
@@ -123,7 +125,10 @@ class Sweep:
         self, request: JobRequest, age: timedelta, queues_lost: bool, report: SweepReport
     ) -> None:
         ref = request.ref
-        marker = read(self._store, PendingMarker, keys.pending(ref))
+        try:
+            marker = read(self._store, PendingMarker, keys.pending(ref))
+        except DamagedDocumentError:
+            marker = PendingMarker()
         if marker is None:  # it ended while we looked
             return
         wait = timedelta(
@@ -160,6 +165,12 @@ class Sweep:
         for info in self._store.list(keys.WORKERS):
             if now - info.modified > _DEAD_WORKER_AGE:
                 self._store.delete(info.key)
+
+    def _outcome(self, ref: JobRef) -> Outcome | None:
+        try:
+            return read(self._store, Outcome, keys.outcome(ref))
+        except DamagedDocumentError:  # the next worker replaces it
+            return None
 
     def _lease(self, ref: JobRef) -> Lease | None:
         try:
