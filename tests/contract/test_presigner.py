@@ -1,0 +1,152 @@
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from tests.contract.conftest import PresignerUnderTest
+from whisperdrop.ports import PresignedUpload
+
+BODY = b"0123456789"
+TYPE = "audio/mpeg"
+NAMES = ["speech.mp3", "имя файла ünï dev 日本.flac", "a+b 100% & co.mp3"]
+
+
+def signed_put(signing: PresignerUnderTest, name: str = "speech.mp3") -> PresignedUpload:
+    return signing.presigner.presign_put(
+        signing.prefix + name, size=len(BODY), content_type=TYPE, expires_s=300
+    )
+
+
+def signed_post(
+    signing: PresignerUnderTest, name: str = "speech.mp3", max_size: int = 20
+) -> PresignedUpload:
+    return signing.presigner.presign_post(
+        signing.prefix + name, max_size=max_size, content_type=TYPE, expires_s=300
+    )
+
+
+def put(
+    upload: PresignedUpload, body: bytes = BODY, changes: dict[str, str | None] | None = None
+) -> int:
+    """Status of the upload as the instructions say, except for ``changes`` of headers."""
+    headers = upload.headers | {"Content-Length": str(len(body))} | (changes or {})
+    sent = {name: value for name, value in headers.items() if value is not None}
+    answer = requests.put(upload.url, data=body, headers=sent, timeout=10)
+    return answer.status_code
+
+
+def post(upload: PresignedUpload, body: bytes = BODY, changes: dict[str, str] | None = None) -> int:
+    fields = upload.fields | (changes or {})
+    answer = requests.post(upload.url, data=fields, files={"file": ("x.mp3", body)}, timeout=10)
+    return answer.status_code
+
+
+def stored(signing: PresignerUnderTest, name: str = "speech.mp3") -> bytes | None:
+    found = signing.store.get(signing.prefix + name)
+    return found.body if found else None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_right_put_is_accepted(name: str, signing: PresignerUnderTest) -> None:
+    upload = signed_put(signing, name)
+    assert upload.method == "PUT"
+    assert put(upload) == 200
+    assert stored(signing, name) == BODY
+    info = signing.store.head(signing.prefix + name)
+    assert info is not None
+    assert info.content_type == TYPE
+
+
+def test_the_instructions_alone_are_enough_for_a_put(signing: PresignerUnderTest) -> None:
+    upload = signed_put(signing)
+    answer = requests.put(upload.url, data=BODY, headers=upload.headers, timeout=10)
+    assert answer.status_code == 200
+    assert upload.fields == {}
+
+
+@pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x", b""])
+def test_a_put_of_another_length_is_refused(body: bytes, signing: PresignerUnderTest) -> None:
+    assert put(signed_put(signing), body) == 403
+    assert stored(signing) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Content-Type": "text/html"},
+        {"Content-Type": None},
+        {"If-None-Match": None},
+        {"If-None-Match": '"etag"'},
+    ],
+    ids=["other type", "no type", "no condition", "other condition"],
+)
+def test_a_put_with_other_headers_is_refused(
+    changes: dict[str, str | None], signing: PresignerUnderTest
+) -> None:
+    assert put(signed_put(signing), changes=changes) == 403
+    assert stored(signing) is None
+
+
+def test_a_second_put_does_not_replace_the_first(signing: PresignerUnderTest) -> None:
+    upload = signed_put(signing)
+    assert put(upload) == 200
+    assert put(upload, BODY[::-1]) == 412
+    assert stored(signing) == BODY
+
+
+@pytest.mark.parametrize("part", ["key", "signature", "expiry"])
+def test_an_altered_address_is_refused(part: str, signing: PresignerUnderTest) -> None:
+    upload = signed_put(signing)
+    altered = {
+        "key": upload.url.replace("speech.mp3", "other.mp3"),
+        "signature": upload.url[:-1] + ("0" if upload.url[-1] != "0" else "1"),
+        "expiry": upload.url.replace("X-Amz-Expires=300", "X-Amz-Expires=600000"),
+    }[part]
+    assert altered != upload.url
+    assert put(PresignedUpload("PUT", altered, upload.headers, {})) == 403
+    assert stored(signing) is None
+    assert stored(signing, "other.mp3") is None
+
+
+def test_every_promise_of_a_put_is_in_its_signature(signing: PresignerUnderTest) -> None:
+    signed = quote("content-length;content-type;host;if-none-match")
+    assert f"X-Amz-SignedHeaders={signed}" in signed_put(signing).url
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_right_post_is_accepted(name: str, signing: PresignerUnderTest) -> None:
+    upload = signed_post(signing, name)
+    assert upload.method == "POST"
+    assert post(upload) in {200, 201, 204}
+    assert stored(signing, name) == BODY
+    info = signing.store.head(signing.prefix + name)
+    assert info is not None
+    assert info.content_type == TYPE
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_post_at_the_ends_of_the_range_is_accepted(
+    size: int, signing: PresignerUnderTest
+) -> None:
+    assert post(signed_post(signing), b"x" * size) in {200, 201, 204}
+    assert stored(signing) == b"x" * size
+
+
+@pytest.mark.parametrize("size", [0, 21])
+def test_a_post_outside_of_the_range_is_refused(size: int, signing: PresignerUnderTest) -> None:
+    assert post(signed_post(signing), b"x" * size) == 400
+    assert stored(signing) is None
+
+
+@pytest.mark.parametrize("change", ["Content-Type", "key", "policy", "x-amz-signature"])
+def test_a_post_with_an_altered_field_is_refused(change: str, signing: PresignerUnderTest) -> None:
+    upload = signed_post(signing)
+    value = {
+        "Content-Type": "text/html",
+        "key": signing.prefix + "other.mp3",
+        "policy": upload.fields["policy"][:-8] + "AAAAAAA=",
+        "x-amz-signature": "0" * 64,
+    }[change]
+    assert 400 <= post(upload, changes={change: value}) < 500
+    assert stored(signing) is None
+    assert stored(signing, "other.mp3") is None

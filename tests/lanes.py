@@ -1,0 +1,38 @@
+"""Lanes: tests that need something which a machine may lack.
+
+A lane that is not available is skipped with its reason. Where WHISPERDROP_REQUIRE_LANES names it
+(comma-separated), it fails instead: a machine that can run a lane must not pass without it.
+"""
+
+import os
+
+import pytest
+
+REQUIRED = "WHISPERDROP_REQUIRE_LANES"
+
+LANES = {
+    "emulator": "the ministack emulator",
+    "sam": "the SAM CLI",
+    "shared": "the folder of recordings",
+    "speech": "the real model on real speech",
+    "rie": "the Lambda runtime interface emulator",
+}
+
+
+def required_lanes() -> frozenset[str]:
+    """Lanes that may not be skipped here. Raises ValueError for a name that is no lane."""
+    named = {part.strip() for part in os.environ.get(REQUIRED, "").split(",")} - {""}
+    if unknown := named - LANES.keys():
+        raise ValueError(f"{REQUIRED} names no lane: {', '.join(sorted(unknown))}")
+    return frozenset(named)
+
+
+def lane(name: str, available: object, reason: str) -> None:
+    """Go on if ``available`` is true; otherwise skip with ``reason``, or fail if required."""
+    if name not in LANES:
+        raise ValueError(f"{name!r} is no lane")
+    if available:
+        return
+    if name in required_lanes():
+        pytest.fail(f"the lane {name!r} ({LANES[name]}) is required here, but {reason}")
+    pytest.skip(f"{name}: {reason}")

@@ -1,0 +1,72 @@
+"""Real speech for the suite.
+
+Small labelled recordings come out of a package and are always there. A larger folder with a
+``manifest.jsonl`` (one JSON object a line: file, text, expect, tags) is used where there is one:
+WHISPERDROP_AUDIO names it, or it lies beside the project.
+"""
+
+import json
+import os
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+from faster_whisper import decode_audio
+
+from tests.lanes import lane
+from whisperdrop_local.sample import Sample, bundled
+
+__all__ = ["Recording", "Sample", "bundled", "folder", "long_recording", "manifest"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A line of the manifest."""
+
+    path: Path
+    text: str | None
+    expect: str
+    tags: tuple[str, ...]
+    duration_s: float
+
+
+def folder(project_root: Path) -> Path:
+    """The folder of recordings; skips the test where there is none."""
+    named = os.environ.get("WHISPERDROP_AUDIO")
+    found = Path(named) if named else project_root.parent / "shared" / "audio"
+    lane(
+        "shared",
+        (found / "manifest.jsonl").is_file(),
+        "WHISPERDROP_AUDIO names no folder with a manifest.jsonl",
+    )
+    return found
+
+
+def manifest(project_root: Path) -> list[Recording]:
+    """Every line of the manifest."""
+    root = folder(project_root)
+    lines = (root / "manifest.jsonl").read_text().splitlines()
+    return [_recording(root, json.loads(line)) for line in lines]
+
+
+def _recording(root: Path, line: dict[str, object]) -> Recording:
+    text, duration = line["text"], line["duration_s"]
+    return Recording(
+        path=root / str(line["file"]),
+        text=None if text is None else str(text),
+        expect=str(line["expect"]),
+        tags=tuple(str(tag) for tag in (line["tags"] if isinstance(line["tags"], list) else ())),
+        duration_s=float(duration) if isinstance(duration, int | float) else 0.0,
+    )
+
+
+def long_recording(path: Path, repeats: int) -> Path:
+    """The sample said ``repeats`` times over, 2.9 s each, as 16 kHz WAV."""
+    samples = (decode_audio(str(bundled().media)) * 32767).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as target:
+        target.setnchannels(1)
+        target.setsampwidth(2)
+        target.setframerate(16_000)
+        for _ in range(repeats):
+            target.writeframes(samples)
+    return path

@@ -1,0 +1,96 @@
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from tests.builders import a_lease, a_ref, a_request, an_outcome
+from tests.clock import NOON
+from whisperdrop.domain.job import (
+    JobRequest,
+    JobStatus,
+    Outcome,
+    Progress,
+    Usage,
+    derive_status,
+)
+
+LIVE = NOON + timedelta(seconds=1)
+OVER = NOON
+
+
+@pytest.mark.parametrize("final", [status for status in JobStatus if status.final])
+@pytest.mark.parametrize("lease", [None, OVER, LIVE])
+@pytest.mark.parametrize("uploaded", [False, True])
+def test_an_outcome_wins_over_everything(final: JobStatus, lease: object, uploaded: bool) -> None:
+    held = None if lease is None else a_lease(LIVE if lease is LIVE else OVER)
+    outcome = an_outcome(a_ref(), final)
+    assert derive_status(outcome=outcome, lease=held, uploaded=uploaded, now=NOON) is final
+
+
+@pytest.mark.parametrize(
+    ("lease", "uploaded", "status"),
+    [
+        ("live", True, JobStatus.RUNNING),
+        ("live", False, JobStatus.RUNNING),
+        ("over", True, JobStatus.QUEUED),
+        ("over", False, JobStatus.AWAITING_UPLOAD),
+        ("none", True, JobStatus.QUEUED),
+        ("none", False, JobStatus.AWAITING_UPLOAD),
+    ],
+)
+def test_without_an_outcome_a_live_lease_wins_and_then_the_media(
+    lease: str, uploaded: bool, status: JobStatus
+) -> None:
+    held = {"live": a_lease(LIVE), "over": a_lease(OVER), "none": None}[lease]
+    assert derive_status(outcome=None, lease=held, uploaded=uploaded, now=NOON) is status
+
+
+def test_four_states_are_final() -> None:
+    assert {status.value for status in JobStatus if status.final} == {
+        "succeeded",
+        "failed",
+        "cancelled",
+        "expired",
+    }
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "percent"),
+    [
+        (0, None, None),
+        (5, None, None),
+        (0, 0, None),
+        (0, 60, 0.0),
+        (20, 60, 33.3),
+        (60, 60, 100.0),
+        (61, 60, 100.0),
+    ],
+)
+def test_percent_is_bounded_and_unknown_without_a_length(
+    done: float, total: float | None, percent: float | None
+) -> None:
+    assert Progress(done_s=done, total_s=total).percent == percent
+
+
+def test_a_lease_is_over_at_the_moment_it_names() -> None:
+    lease = a_lease(NOON)
+    assert lease.live(NOON - timedelta(microseconds=1))
+    assert not lease.live(NOON)
+
+
+def test_documents_survive_storage_and_pass_over_newer_fields() -> None:
+    request = a_request(metadata={"title": "日本"}, correlation_id="c-1", size=5)
+    assert JobRequest.model_validate(request.model_dump(mode="json") | {"newer": 1}) == request
+    outcome = an_outcome(request.ref)
+    assert Outcome.model_validate_json(outcome.model_dump_json()) == outcome
+    assert outcome.ref == request.ref
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        a_request(created_at=NOON.replace(tzinfo=None))
+
+
+def test_a_usage_that_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Usage(audio_s=float("nan"), engine_s=1, model="tiny.en")
