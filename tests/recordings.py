@@ -5,6 +5,7 @@ Small labelled recordings come out of a package and are always there. A larger f
 WHISPERDROP_AUDIO names it, or it lies beside the project.
 """
 
+import itertools
 import json
 import os
 import wave
@@ -15,6 +16,8 @@ from faster_whisper import decode_audio
 
 from tests.lanes import lane
 from whisperdrop_local.sample import Sample, bundled
+
+_RATE = 16_000
 
 __all__ = ["Recording", "Sample", "bundled", "folder", "long_recording", "manifest"]
 
@@ -60,13 +63,20 @@ def _recording(root: Path, line: dict[str, object]) -> Recording:
     )
 
 
-def long_recording(path: Path, repeats: int) -> Path:
-    """The sample said ``repeats`` times over, 2.9 s each, as 16 kHz WAV."""
-    samples = (decode_audio(str(bundled().media)) * 32767).astype("<i2").tobytes()
+def long_recording(path: Path, seconds: float) -> Path:
+    """Speech of at least ``seconds``, as 16 kHz WAV: English first, then other languages.
+
+    Not one sentence over and over: Whisper takes repetition for a failure and decodes it again.
+    """
+    spoken = [bundled(name) for name in ("quick_brown_fox", "counting", "hello_world")]
+    others = spoken[0].media.parent.parent.glob("*/*.wav")
+    files = [sample.media for sample in spoken]
+    files += sorted(file for file in others if file.parent.name != "en")
+    pieces = itertools.cycle(decode_audio(str(file)) for file in files)
     with wave.open(str(path), "wb") as target:
         target.setnchannels(1)
         target.setsampwidth(2)
-        target.setframerate(16_000)
-        for _ in range(repeats):
-            target.writeframes(samples)
+        target.setframerate(_RATE)
+        while target.getnframes() < seconds * _RATE:
+            target.writeframes((next(pieces) * 32767).astype("<i2").tobytes())
     return path

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.emulator, pytest.mark.speech]
 def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_once(
     project_root: Path, tmp_path: Path
 ) -> None:
-    media = long_recording(tmp_path / "long.wav", repeats=40)
+    media = long_recording(tmp_path / "long.wav", seconds=60)
     with stack_on_free_ports(project_root, tmp_path / "stack") as stack:
         client = Client(stack.address, stack.api_key)
         job_id = client.submit(media)
@@ -36,20 +36,23 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_
         stack.kill("worker")
         assert stack.stack.child("worker").check(), "the stack starts it again"
         job = client.ended(job_id)
+        undisturbed = client.submit(media)
+        client.ended(undisturbed)
 
         assert job["status"] == "succeeded"
         assert job["attempt"] == 2
-        assert client.text(job_id).lower().count("fox") == 40
+        assert client.text(job_id) == client.text(undisturbed)
+        assert "fox" in client.text(job_id).lower()
         assert len(stack.events("worker", "job_started", job_id)) == 2
         assert len(stack.events("worker", "job_ended", job_id)) == 1
-        assert len(stack.keys("usage/")) == 1
+        assert len([key for key in stack.keys("usage/") if job_id in key]) == 1
         assert stack.keys("pending/") == []
 
 
 def test_a_worker_that_is_asked_to_stop_hands_its_job_back_at_once(
     project_root: Path, tmp_path: Path
 ) -> None:
-    media = long_recording(tmp_path / "long.wav", repeats=60)
+    media = long_recording(tmp_path / "long.wav", seconds=90)
     with stack_on_free_ports(project_root, tmp_path / "stack", lease_seconds=600) as stack:
         client = Client(stack.address, stack.api_key)
         job_id = client.submit(media)
@@ -74,7 +77,7 @@ def test_a_crash_of_the_decoder_fails_its_own_job_only(
 ) -> None:
     worker = stack.stack.child("worker").pid
     # Over an hour of audio: its decoder runs for a moment.
-    big = long_recording(tmp_path / "big.wav", repeats=1300)
+    big = long_recording(tmp_path / "big.wav", seconds=4000)
     victim = client.submit(big)
     decoder = _decoder_of(worker, victim, client)
     os.kill(decoder, signal.SIGSEGV)
@@ -187,7 +190,7 @@ def test_a_stack_killed_with_twenty_jobs_queued_finishes_them_all_once(
     run = _Run(project_root, tmp_path)
     run.start()
     client = Client(f"http://127.0.0.1:{run.port}", "change-me")
-    media = long_recording(tmp_path / "media.wav", repeats=4)
+    media = long_recording(tmp_path / "media.wav", seconds=8)
     job_ids = [client.submit(media) for _ in range(20)]
 
     run.kill_everything()
@@ -198,7 +201,8 @@ def test_a_stack_killed_with_twenty_jobs_queued_finishes_them_all_once(
     status = run.interrupt()
 
     assert [job["status"] for job in jobs] == ["succeeded"] * 20
-    assert all(text.lower().count("fox") == 4 for text in texts)
+    assert len(set(texts)) == 1
+    assert "fox" in texts[0].lower()
     ended = Counter(line["job_id"] for line in run.logged("worker", "job_ended"))
     assert {ended[job_id] for job_id in job_ids} == {1}
     usage = list((tmp_path / "data" / "s3").rglob("usage/default/*/*.json"))

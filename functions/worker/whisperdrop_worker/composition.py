@@ -59,7 +59,9 @@ def build_engine(settings: WorkerSettings) -> tuple[Decoder, Engine]:
         aliases=settings.whisper_aliases,
         configured=settings.catalog.served,
         cache_dir=settings.model_dir,
-        s3=lambda: s3_client(addressing_style=settings.s3_addressing_style),
+        bucket=lambda name: S3ObjectStore(
+            s3_client(addressing_style=settings.s3_addressing_style), name
+        ),
     )
     engine = FasterWhisperEngine(
         resolver,

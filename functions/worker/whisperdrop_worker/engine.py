@@ -1,6 +1,7 @@
 """The engine: samples in, transcript out. Everything about Whisper stays behind ``Engine``."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -314,11 +315,16 @@ def _segment(number: int, segment: Any) -> Segment:
         text=segment.text,
         tokens=tuple(segment.tokens),
         temperature=float(segment.temperature),
-        avg_logprob=float(segment.avg_logprob),
-        compression_ratio=float(segment.compression_ratio),
-        no_speech_prob=float(segment.no_speech_prob),
+        avg_logprob=_finite(segment.avg_logprob),
+        compression_ratio=_finite(segment.compression_ratio),
+        no_speech_prob=_finite(segment.no_speech_prob),
         words=None if segment.words is None else _words(segment.words),
     )
+
+
+def _finite(value: float) -> float:
+    """``value``, or 0 for a NaN or infinity: JSON has neither."""
+    return float(value) if math.isfinite(value) else 0.0
 
 
 def _words(words: Sequence[Any]) -> tuple[Word, ...]:

@@ -12,16 +12,12 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from whisperdrop.errors import ModelUnavailableError
+from whisperdrop.errors import ModelUnavailableError, StoreError
+from whisperdrop.ports import ObjectStore
 from whisperdrop_worker.packages import PACKAGED, PackagedWeights, packaged_model
 from whisperdrop_worker.weights import ALL_FILES, cached, copy_and_hash, missing_files
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MANIFEST = "SHA256SUMS"
@@ -41,20 +37,20 @@ class ModelResolver:
         cache_dir: Path,
         aliases: Mapping[str, str] | None = None,
         configured: Collection[str] = (),
-        s3: "Callable[[], S3Client] | None" = None,
+        bucket: Callable[[str], ObjectStore] | None = None,
         packaged: Mapping[str, PackagedWeights] = PACKAGED,
         download: Download | None = None,
     ) -> None:
         """``configured`` are the names the operator wrote: only these, and the targets of
         ``aliases``, may be paths, ``s3://`` addresses or hub repositories.
 
-        ``s3`` makes the client when a model is first fetched. ``download`` stands in for
-        ``faster_whisper.download_model``.
+        ``bucket`` opens a bucket by name when a model is first fetched from it. ``download``
+        stands in for ``faster_whisper.download_model``.
         """
         self._cache_dir = cache_dir
         self._aliases = dict(aliases or {})
         self._trusted = {*configured, *self._aliases.values()}
-        self._s3 = s3
+        self._bucket = bucket
         self._packaged = packaged
         self._download = download
         self._found: dict[str, Path] = {}
@@ -108,17 +104,23 @@ class ModelResolver:
 
     def _from_s3(self, name: str, source: str) -> Path:
         """``s3://bucket/prefix`` in the cache, keyed by what the listing says it holds now."""
-        if self._s3 is None:
+        if self._bucket is None:
             raise ModelUnavailableError(f"model {name!r} lies in S3, which is not set up here")
         bucket, _, prefix = source.removeprefix("s3://").partition("/")
         prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
         try:
-            s3 = self._s3()
-            objects = _listing(s3, bucket, prefix)
+            store = self._bucket(bucket)
+            objects = _listing(store, prefix)
             identity = hashlib.sha256(repr((source, sorted(objects.items()))).encode()).hexdigest()
 
             def fill(directory: Path) -> None:
-                _fetch(s3, bucket, prefix, objects, directory)
+                for file in objects:
+                    store.download(prefix + file, directory / file)
+                # Replaced while we fetched: half of two models.
+                if _listing(store, prefix) != objects:
+                    raise ModelUnavailableError(
+                        f"model {name!r} changed at {source} while it was fetched; try again"
+                    )
                 _check_manifest(name, directory)
                 missing = missing_files(directory)
                 if missing:
@@ -127,10 +129,10 @@ class ModelResolver:
                     )
 
             return cached(self._cache_dir, f"s3-{identity[:24]}", fill)
-        except (BotoCoreError, ClientError) as error:
+        except StoreError as error:
             _logger.exception("a model cannot be fetched from S3")
             raise ModelUnavailableError(
-                f"model {name!r} cannot be fetched from {source}: {_s3_reason(error)}"
+                f"model {name!r} cannot be fetched from {source}; the worker's log says why"
             ) from error
 
     def _from_hub(self, name: str, source: str) -> Path:
@@ -167,35 +169,13 @@ class ModelResolver:
         )
 
 
-def _listing(s3: "S3Client", bucket: str, prefix: str) -> dict[str, tuple[int, str]]:
+def _listing(store: ObjectStore, prefix: str) -> dict[str, tuple[int, str]]:
     """Size and ETag of each file of a model directly under ``prefix``."""
-    objects = {}
-    for page in s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, Delimiter="/"
-    ):
-        for item in page.get("Contents", ()):
-            name = item["Key"].removeprefix(prefix)
-            if name in ALL_FILES or name == _MANIFEST:
-                objects[name] = (item["Size"], item["ETag"])
-    return objects
-
-
-def _fetch(
-    s3: "S3Client",
-    bucket: str,
-    prefix: str,
-    objects: Mapping[str, tuple[int, str]],
-    directory: Path,
-) -> None:
-    for name, (size, etag) in objects.items():
-        # IfMatch: an object replaced since the listing is an error, not half of two models.
-        target = directory / name
-        body = s3.get_object(Bucket=bucket, Key=prefix + name, IfMatch=etag)["Body"]
-        with target.open("wb") as out:
-            for chunk in body.iter_chunks(1024 * 1024):
-                out.write(chunk)
-        if target.stat().st_size != size:
-            raise ModelUnavailableError(f"{name} came incomplete from s3://{bucket}/{prefix}")
+    return {
+        name: (info.size, info.etag)
+        for info in store.list(prefix)
+        if (name := info.key.removeprefix(prefix)) in ALL_FILES or name == _MANIFEST
+    }
 
 
 def _check_manifest(name: str, directory: Path) -> None:
@@ -214,12 +194,6 @@ def _check_manifest(name: str, directory: Path) -> None:
                     f"{file} of model {name!r} is not what its {_MANIFEST} says: SHA-256 {found} "
                     f"instead of {expected}. Upload the model again"
                 )
-
-
-def _s3_reason(error: BotoCoreError | ClientError) -> str:
-    if isinstance(error, ClientError):
-        return error.response.get("Error", {}).get("Code", "ClientError")
-    return type(error).__name__
 
 
 def _hub_download() -> Download:

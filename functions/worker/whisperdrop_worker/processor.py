@@ -25,7 +25,7 @@ from whisperdrop.errors import (
 )
 from whisperdrop.observability import Logger
 from whisperdrop.ports import Clock, ObjectStore
-from whisperdrop.service.documents import read
+from whisperdrop.service.documents import read, read_intact
 from whisperdrop.service.drops import admit_drop
 from whisperdrop.service.leases import HeldLease, LeaseLostError, acquire
 from whisperdrop.service.settlement import follow_up, settle
@@ -89,7 +89,7 @@ class JobProcessor:
         ref = self._admit(work) if isinstance(work, Drop) else work
         if ref is None:
             return None
-        if outcome := read(self._store, Outcome, keys.outcome(ref)):
+        if outcome := self._ended(ref):
             follow_up(self._store, outcome)
             return outcome
         request = read(self._store, JobRequest, keys.request(ref))
@@ -100,12 +100,15 @@ class JobProcessor:
             self._store, ref, owner=self._owner, ttl_s=self._policy.lease_s, clock=self._clock
         )
         # Whoever held it before may have ended it after we looked.
-        if held.attempt > 1 and (outcome := read(self._store, Outcome, keys.outcome(ref))):
+        if held.attempt > 1 and (outcome := self._ended(ref)):
             follow_up(self._store, outcome)
             return outcome
         if held.lease.failures >= self._policy.max_failures:
             return self._end(request, held, error=_gave_up(held.lease))
         return self._attempt(request, held, keep_message, stop)
+
+    def _ended(self, ref: JobRef) -> Outcome | None:
+        return read_intact(self._store, Outcome, keys.outcome(ref))
 
     def _admit(self, drop: Drop) -> JobRef | None:
         return admit_drop(self._store, self._bucket, drop, catalog=self._catalog, clock=self._clock)

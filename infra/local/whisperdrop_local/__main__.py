@@ -4,11 +4,13 @@ import argparse
 import shutil
 import signal
 import sys
+import threading
 import time
 
+import requests
 from pydantic import ValidationError
 
-from whisperdrop_local.deploy import DeployError
+from whisperdrop_local.deploy import BUCKET, DeployError
 from whisperdrop_local.processes import ChildDiedError
 from whisperdrop_local.sample import SampleError, bundled, same_words, transcribe
 from whisperdrop_local.settings import StackSettings
@@ -40,17 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(settings: StackSettings) -> int:
     began = time.monotonic()
     with Stack(settings) as stack:
-        print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-        _show(stack)
         print(
-            f"""
-Whisperdrop answers at {stack.address}  (docs: {stack.address}/docs)
+            f"""Whisperdrop is ready after {time.monotonic() - began:.1f} s at {stack.address}
+  docs     {stack.address}/docs
   key      Authorization: Bearer {stack.api_key}
-  drop     aws --endpoint-url {stack.endpoint} s3 cp FILE s3://whisperdrop-local/inbox/default/
+  drop     aws --endpoint-url {stack.endpoint} s3 cp FILE s3://{BUCKET}/inbox/default/
   logs     {settings.data_dir}/logs
-Ctrl-C stops it.""",
+Ctrl-C stops it. Meanwhile, a sample:""",
             flush=True,
         )
+        # Beside the supervision: behind a full queue the sample takes its turn.
+        threading.Thread(target=_try_to_show, args=(stack,), daemon=True).start()
         for name in stack.supervise():
             print(f"{name} died and was started again; see {settings.data_dir}/logs", flush=True)
     return 0
@@ -64,6 +66,13 @@ def _demo(settings: StackSettings) -> int:
             return 0 if _show(stack) else 1
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _try_to_show(stack: Stack) -> None:
+    try:
+        _show(stack)
+    except (SampleError, requests.RequestException) as error:
+        print(f"the sample was not transcribed: {error}", file=sys.stderr, flush=True)
 
 
 def _show(stack: Stack) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from whisperdrop.domain.models import ModelCatalog
+from whisperdrop.domain.models import ModelCatalog, is_place
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
@@ -37,7 +37,7 @@ class CoreSettings(BaseSettings):
     whisper_models: Names = ("tiny.en",)
     """Models that are served, comma-separated; workers load them at start. The first one is the
     default. A name is a size (`large-v3-turbo`), a hub id, a directory (`/models/mine`) or
-    `s3://bucket/prefix`."""
+    `s3://bucket/prefix`; the last two need an alias."""
 
     allowed_models: Names = ()
     """Models that requests may ask for, comma-separated, beyond `WHISPER_MODELS`; workers load them
@@ -71,6 +71,9 @@ class CoreSettings(BaseSettings):
     def _serves_something(self) -> Self:
         if not self.whisper_models:
             raise ValueError("WHISPER_MODELS names no model")
+        for model in (*self.whisper_models, *self.allowed_models):
+            if is_place(model) and model not in self.whisper_aliases.values():
+                raise ValueError(f"give {model!r} a name for requests in WHISPER_ALIASES")
         return self
 
     @property

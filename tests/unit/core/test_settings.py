@@ -71,6 +71,14 @@ def test_allowed_models_are_served_after_those_that_are_loaded(
     assert read().catalog.served == ("small", "medium", "large-v3")
 
 
+def test_a_directory_without_an_alias_is_refused_with_advice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WHISPER_MODELS", "/models/mine")
+    with pytest.raises(ValidationError, match="WHISPER_ALIASES"):
+        CoreSettings()
+
+
 def test_aliases_are_pairs_in_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHISPER_MODELS", "/models/mine")
     monkeypatch.setenv("WHISPER_ALIASES", " whisper-1 = /models/mine , x=y,")

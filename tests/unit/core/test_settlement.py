@@ -208,7 +208,9 @@ def test_of_many_that_end_a_job_at_once_one_decides(store: MemoryObjectStore) ->
     assert keys_in(store, "usage/") == [USAGE]
 
 
-def test_a_success_without_a_transcript_is_not_forgotten(store: MemoryObjectStore) -> None:
-    with pytest.raises(LookupError, match="transcript is not there"):
-        settle(store, DROP_SUCCEEDED)
-    assert keys_in(store, "pending/") == [keys.pending(REF)]
+def test_a_drop_whose_transcript_was_deleted_since_holds_nobody_up(
+    store: MemoryObjectStore,
+) -> None:
+    settle(store, DROP_SUCCEEDED)
+    assert keys_in(store, "outbox/") == []
+    assert keys_in(store, "pending/") == []

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from whisperdrop.adapters.s3 import S3ObjectStore
 from whisperdrop.errors import ModelUnavailableError
 from whisperdrop_worker.models import ModelResolver
 from whisperdrop_worker.packages import PACKAGED, PackagedWeights
@@ -257,7 +258,10 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator["S3Client"]:
 def test_an_s3_prefix_is_fetched_once(
     resolver: Callable[..., ModelResolver], s3: "S3Client"
 ) -> None:
-    arguments = {"aliases": {"m": "s3://weights/models/m"}, "s3": lambda: s3}
+    arguments = {
+        "aliases": {"m": "s3://weights/models/m"},
+        "bucket": lambda name: S3ObjectStore(s3, name),
+    }
     directory = resolver(**arguments).resolve("m")
     assert {f.name: f.read_bytes() for f in directory.iterdir() if f.name[0] != "."} == FILES
     with patch.object(s3, "get_object", side_effect=AssertionError("fetched again")):
@@ -267,7 +271,10 @@ def test_an_s3_prefix_is_fetched_once(
 def test_a_model_replaced_in_s3_is_fetched_anew(
     resolver: Callable[..., ModelResolver], s3: "S3Client"
 ) -> None:
-    arguments = {"aliases": {"m": "s3://weights/models/m/"}, "s3": lambda: s3}
+    arguments = {
+        "aliases": {"m": "s3://weights/models/m/"},
+        "bucket": lambda name: S3ObjectStore(s3, name),
+    }
     before = resolver(**arguments).resolve("m")
     s3.put_object(Bucket="weights", Key="models/m/model.bin", Body=b"newer!!" * 1000)
     after = resolver(**arguments).resolve("m")
@@ -279,7 +286,10 @@ def test_a_manifest_of_hashes_is_obeyed(
     resolver: Callable[..., ModelResolver], s3: "S3Client", tmp_path: Path
 ) -> None:
     right = hashlib.sha256(FILES["model.bin"]).hexdigest()
-    arguments = {"aliases": {"m": "s3://weights/models/m"}, "s3": lambda: s3}
+    arguments = {
+        "aliases": {"m": "s3://weights/models/m"},
+        "bucket": lambda name: S3ObjectStore(s3, name),
+    }
     wrong = f"{'0' * 64}  model.bin\n".encode()
     s3.put_object(Bucket="weights", Key="models/m/SHA256SUMS", Body=wrong)
     with pytest.raises(ModelUnavailableError, match=right):
@@ -296,10 +306,10 @@ def test_an_incomplete_or_absent_s3_model_says_so(
 ) -> None:
     s3.delete_object(Bucket="weights", Key="models/m/tokenizer.json")
     aliases = {"m": "s3://weights/models/m", "n": "s3://elsewhere/models"}
-    models = resolver(aliases=aliases, s3=lambda: s3)
+    models = resolver(aliases=aliases, bucket=lambda name: S3ObjectStore(s3, name))
     with pytest.raises(ModelUnavailableError, match=r"no tokenizer\.json at s3://weights/models/m"):
         models.resolve("m")
-    with pytest.raises(ModelUnavailableError, match="s3://elsewhere/models: NoSuchBucket"):
+    with pytest.raises(ModelUnavailableError, match="cannot be fetched from s3://elsewhere/models"):
         models.resolve("n")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from whisperdrop.adapters.aws import error_code, store_errors
-from whisperdrop.errors import LostRaceError, MediaTooLargeError
+from whisperdrop.errors import LostRaceError, MediaTooLargeError, UnsafeStoreError
 from whisperdrop.ports import ObjectInfo, PresignedUpload, StoredObject
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class S3ObjectStore:
                 # an object that was deleted. All three mean that the document is not what we read.
                 if error_code(error)[1] in {404, 409, 412} and not _no_bucket(error):
                     raise LostRaceError(f"{key} was written by somebody else") from error
+                if error_code(error)[1] == 501:
+                    raise UnsafeStoreError(
+                        "this object store has no conditional writes (501 to If-Match or "
+                        "If-None-Match on PutObject). Use one that has: S3, MinIO, Ceph, R2"
+                    ) from error
                 raise
         return answer["ETag"]
 

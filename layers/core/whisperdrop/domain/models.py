@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 from whisperdrop.errors import ModelNotFoundError
 
 
+def is_place(model: str) -> bool:
+    """Whether ``model`` says where it lies, which is nobody's business but the operator's."""
+    return model.startswith(("/", "./", "../", "s3://"))
+
+
 @dataclass(frozen=True)
 class ModelCatalog:
     """Names that a request may use. An alias stands for the model that the worker loads."""
@@ -15,13 +20,19 @@ class ModelCatalog:
     @property
     def default(self) -> str:
         """The model of a request that names none."""
-        return self.served[0]
+        return self.names[0]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything that a request may say, aliases of served models included."""
-        allowed = tuple(name for name, model in self.aliases.items() if model in self.served)
-        return self.served + tuple(name for name in allowed if name not in self.served)
+        """Everything that a request may say: served models in order, each with its aliases.
+
+        A directory or an address in the bucket goes by its aliases alone.
+        """
+        found: list[str] = []
+        for model in self.served:
+            called = [alias for alias, meant in self.aliases.items() if meant == model]
+            found += called if is_place(model) else [model, *called]
+        return tuple(dict.fromkeys(found))
 
     def admit(self, name: str | None, allowed: tuple[str, ...] | None = None) -> str:
         """The name as it is stored with the job; ``allowed`` narrows it for one API key.

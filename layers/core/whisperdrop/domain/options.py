@@ -43,6 +43,14 @@ class TranscribeOptions(BaseModel):
             raise ValueError(f"{value!r} is not a language code that Whisper knows, such as 'en'")
         return code
 
+    @field_validator("prompt")
+    @classmethod
+    def _no_special_tokens(cls, value: str | None) -> str | None:
+        # The tokenizer would read <|…|> as the tokens that steer the model.
+        if value is not None and "<|" in value:
+            raise ValueError("the prompt must not contain '<|'")
+        return value
+
     @model_validator(mode="after")
     def _one_line_hotwords(self) -> Self:
         if self.hotwords is not None and any(c in self.hotwords for c in "<>\r\n"):

@@ -43,6 +43,14 @@ def read(store: ObjectStore, kind: type[Document], key: str) -> Document | None:
     return found[0] if found else None
 
 
+def read_intact(store: ObjectStore, kind: type[Document], key: str) -> Document | None:
+    """The document under ``key``; None when it is damaged too, for readers that can go on."""
+    try:
+        return read(store, kind, key)
+    except DamagedDocumentError:
+        return None
+
+
 def write_once(store: ObjectStore, key: str, document: Document) -> Document:
     """Write ``document`` unless one is there; returns the one that is there from now on.
 

@@ -19,7 +19,7 @@ from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.errors import InvalidValueError, RequestError
 from whisperdrop.ports import Clock, ObjectInfo, ObjectStore
-from whisperdrop.service.documents import DamagedDocumentError, dump, read, write_once
+from whisperdrop.service.documents import dump, read_intact, write_once
 from whisperdrop.service.settlement import settle
 
 OPTION_PREFIX = "whisperdrop-"
@@ -76,10 +76,7 @@ def admit_drop(
 
 def is_admitted(store: ObjectStore, ref: JobRef) -> bool:
     """Whether the job of a drop was made completely; false asks for admit_drop again."""
-    try:
-        if read(store, JobRequest, keys.request(ref)) is None:
-            return False
-    except DamagedDocumentError:  # admit_drop replaces it
+    if read_intact(store, JobRequest, keys.request(ref)) is None:
         return False
     return store.head(keys.pending(ref)) is not None or store.head(keys.outcome(ref)) is not None
 

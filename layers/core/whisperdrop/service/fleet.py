@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from whisperdrop.domain import keys
 from whisperdrop.domain.job import WorkerReport
 from whisperdrop.ports import Clock, ObjectStore
-from whisperdrop.service.documents import DamagedDocumentError, read
+from whisperdrop.service.documents import read_intact
 
 REPORT_TTL = timedelta(seconds=60)
 """A worker that has not reported for so long is gone; three of its reports are missing then."""
@@ -33,10 +33,6 @@ class Fleet:
         for info in self._store.list(keys.WORKERS):
             if now - info.modified > REPORT_TTL:
                 continue
-            try:
-                report = read(self._store, WorkerReport, info.key)
-            except DamagedDocumentError:  # its next report replaces it
-                continue
-            if report is not None:
+            if report := read_intact(self._store, WorkerReport, info.key):
                 reports.append(report)
         return reports

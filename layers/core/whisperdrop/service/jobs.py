@@ -9,7 +9,6 @@ from whisperdrop.domain.events import direct_message
 from whisperdrop.domain.ids import JobRef, is_job_id, new_job_id
 from whisperdrop.domain.job import (
     JobRequest,
-    JobStatus,
     JobView,
     Lease,
     Outcome,
@@ -19,9 +18,9 @@ from whisperdrop.domain.job import (
 from whisperdrop.domain.media import media_type, safe_name
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.domain.transcript import Transcript
-from whisperdrop.errors import JobNotFoundError, NotReadyError
+from whisperdrop.errors import JobNotFoundError, LostRaceError, NotReadyError
 from whisperdrop.ports import Clock, JobQueue, ObjectStore, PresignedUpload, Presigner
-from whisperdrop.service.documents import DamagedDocumentError, dump, read
+from whisperdrop.service.documents import dump, read, read_intact, write_once
 
 
 @dataclass(frozen=True)
@@ -116,18 +115,15 @@ class JobService:
         ref = self._ref(tenant, job_id)
         now = self._clock()
         if outcome := self.outcome(ref):
-            return JobView(
-                ref=ref,
-                status=outcome.status,
-                model=outcome.model,
-                created_at=outcome.created_at,
-                outcome=outcome,
-            )
+            return _view_of_outcome(outcome)
         request = read(self._store, JobRequest, keys.request(ref))
         if request is None:
             raise JobNotFoundError(f"there is no job {job_id}")
-        lease = self._lease(ref)
+        lease = read_intact(self._store, Lease, keys.lease(ref))
         running = lease is not None and lease.live(now)
+        # A lease that is not live may be that of a worker that has just ended the job.
+        if lease is not None and not running and (outcome := self.outcome(ref)):
+            return _view_of_outcome(outcome)
         uploaded = running or self._store.head(request.media_key) is not None
         return JobView(
             ref=ref,
@@ -141,7 +137,7 @@ class JobService:
 
     def outcome(self, ref: JobRef) -> Outcome | None:
         """How the job ended, or None: one request to the store, so cheap to ask again."""
-        return read(self._store, Outcome, keys.outcome(ref))
+        return read_intact(self._store, Outcome, keys.outcome(ref))
 
     def transcript(self, tenant: str, job_id: str) -> Transcript:
         """The result. Raises JobNotFoundError, NotReadyError."""
@@ -159,25 +155,28 @@ class JobService:
             raise JobNotFoundError(f"there is no job {job_id[:60]}")
         return JobRef(tenant, job_id)
 
-    def _lease(self, ref: JobRef) -> Lease | None:
-        try:
-            return read(self._store, Lease, keys.lease(ref))
-        except DamagedDocumentError:  # the next worker swaps it
-            return None
+
+def _view_of_outcome(outcome: Outcome) -> JobView:
+    return JobView(
+        ref=outcome.ref,
+        status=outcome.status,
+        model=outcome.model,
+        created_at=outcome.created_at,
+        outcome=outcome,
+    )
 
 
 def record(store: ObjectStore, request: JobRequest) -> None:
     """Write a new job down, then mark it pending.
 
-    Raises LostRaceError when the job is there already.
+    Raises LostRaceError when another job has this id.
     """
-    store.create(keys.request(request.ref), dump(request))
+    # Not plain create: the store may have taken the write and lost the answer.
+    if write_once(store, keys.request(request.ref), request) != request:
+        raise LostRaceError(f"there is a job {request.job_id} already")
     store.put(keys.pending(request.ref), dump(PendingMarker()), "application/json")
 
 
 def overdue(request: JobRequest, now: datetime, grace: timedelta) -> bool:
     """Whether the upload's address has expired for longer than ``grace``."""
     return request.upload_expires_at is not None and now > request.upload_expires_at + grace
-
-
-__all__ = ["JobService", "JobStatus", "NewJob", "overdue", "record"]

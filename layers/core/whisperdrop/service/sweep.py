@@ -22,7 +22,7 @@ from whisperdrop.domain.job import (
 from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import UploadExpiredError
 from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
-from whisperdrop.service.documents import DamagedDocumentError, dump, read
+from whisperdrop.service.documents import DamagedDocumentError, dump, read, read_intact
 from whisperdrop.service.drops import admit_drop, is_admitted, job_of_drop
 from whisperdrop.service.jobs import overdue
 from whisperdrop.service.settlement import follow_up, settle
@@ -100,7 +100,7 @@ class Sweep:
         age = now - info.modified
         if not queues_lost and age < timedelta(seconds=self._policy.requeue_after_s):
             return
-        if outcome := self._outcome(ref):
+        if outcome := read_intact(self._store, Outcome, keys.outcome(ref)):
             follow_up(self._store, outcome)
             report.finished.append(ref.job_id)
             return
@@ -110,7 +110,7 @@ class Sweep:
             if age > _STRAY_MARKER_AGE:
                 self._store.delete(info.key)
             return
-        lease = self._lease(ref)
+        lease = read_intact(self._store, Lease, keys.lease(ref))
         if lease is not None and lease.live(now):
             return
         began = lease is not None or request.source == "drop"
@@ -125,12 +125,9 @@ class Sweep:
         self, request: JobRequest, age: timedelta, queues_lost: bool, report: SweepReport
     ) -> None:
         ref = request.ref
-        try:
-            marker = read(self._store, PendingMarker, keys.pending(ref))
-        except DamagedDocumentError:
-            marker = PendingMarker()
-        if marker is None:  # it ended while we looked
+        if self._store.head(keys.pending(ref)) is None:  # it ended while we looked
             return
+        marker = read_intact(self._store, PendingMarker, keys.pending(ref)) or PendingMarker()
         wait = timedelta(
             seconds=self._policy.requeue_after_s * 2 ** min(marker.requeues, _MAX_DOUBLINGS)
         )
@@ -165,18 +162,6 @@ class Sweep:
         for info in self._store.list(keys.WORKERS):
             if now - info.modified > _DEAD_WORKER_AGE:
                 self._store.delete(info.key)
-
-    def _outcome(self, ref: JobRef) -> Outcome | None:
-        try:
-            return read(self._store, Outcome, keys.outcome(ref))
-        except DamagedDocumentError:  # the next worker replaces it
-            return None
-
-    def _lease(self, ref: JobRef) -> Lease | None:
-        try:
-            return read(self._store, Lease, keys.lease(ref))
-        except DamagedDocumentError:  # the next worker swaps it
-            return None
 
 
 def _expired(request: JobRequest, now: datetime) -> Outcome:
