@@ -31,5 +31,5 @@ class StackSettings(BaseSettings):
     lease_seconds: int = Field(30, ge=3)
     """As the worker's; shorter than in production, since one machine dies and returns at once."""
 
-    sweep_interval_seconds: float = Field(30, gt=0)
+    sweep_interval_seconds: float = Field(15, gt=0)
     """As the sweep's."""

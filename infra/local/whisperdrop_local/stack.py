@@ -80,6 +80,7 @@ class Stack:
             "SWEEP_INTERVAL_SECONDS": str(self._settings.sweep_interval_seconds),
             "MODEL_DIR": str(self._data / "models"),
             "SCRATCH_DIR": str(self._data / "scratch"),
+            "TMPDIR": str(self._data / "tmp"),  # large uploads pass through files
         }
         return environment | _CREDENTIALS | mine | self.storage.environment
 
@@ -148,7 +149,8 @@ class Stack:
         executable = self._settings.ministack.resolve()
         if not executable.exists():
             raise StackError(f"the emulator is not at {executable}; run 'make setup'")
-        (self._data / "s3").mkdir(exist_ok=True)
+        for folder in ("s3", "tmp"):
+            (self._data / folder).mkdir(exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         self._launch(
             "emulator",
@@ -157,6 +159,7 @@ class Stack:
             | {
                 "BIND_HOST": LOOPBACK,
                 "GATEWAY_PORT": str(self._emulator_port),
+                "TMPDIR": str(self._data / "tmp"),
                 "S3_PERSIST": "1",
                 "S3_DATA_DIR": str(self._data / "s3"),
                 "STATE_DIR": str(self._data / "emulator"),

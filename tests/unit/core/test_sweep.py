@@ -41,19 +41,24 @@ class Yard:
         self.store = MemoryObjectStore(clock)
         self.interactive = MemoryJobQueue(clock)
         self.bulk = MemoryJobQueue(clock)
+        self._process = self._new(self.store)
 
     def sweep(
         self, *, through: ObjectStore | None = None, queues_lost: bool = False
     ) -> SweepReport:
+        sweep = self._new(through) if through else self._process
+        return sweep.run(queues_lost=queues_lost)
+
+    def _new(self, store: ObjectStore) -> Sweep:
         return Sweep(
-            through or self.store,
+            store,
             self.interactive,
             self.bulk,
             bucket=BUCKET,
             catalog=ModelCatalog(("tiny.en",)),
             policy=SweepPolicy(REQUEUE_S, GRACE_S, WINDOW_S),
             clock=self.clock,
-        ).run(queues_lost=queues_lost)
+        )
 
     def job(self, *, media: bytes | None = b"audio", **fields: Any) -> JobRequest:
         return stored_job(self.store, a_request(**fields), media=media)
@@ -105,6 +110,20 @@ def test_a_young_job_is_left_to_its_own_notification(yard: Yard) -> None:
     report = yard.sweep()
     assert report.seen == 1
     assert nothing_done(report)
+
+
+def test_a_job_held_when_the_queues_were_lost_is_queued_as_soon_as_its_lease_has_ended(
+    yard: Yard,
+) -> None:
+    job = yard.job()
+    lease = a_lease(yard.clock() + timedelta(seconds=30))
+    yard.store.create(keys.lease(job.ref), dump(lease))
+    assert nothing_done(yard.sweep(queues_lost=True))
+    yard.clock.advance(15)
+    assert nothing_done(yard.sweep())
+    yard.clock.advance(15)
+    assert yard.sweep().requeued == [job.job_id]
+    assert nothing_done(yard.sweep()), "once: it has a message again"
 
 
 def test_a_live_lease_is_left_alone(yard: Yard) -> None:

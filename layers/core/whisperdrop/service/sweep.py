@@ -78,9 +78,15 @@ class Sweep:
         self._catalog = catalog
         self._policy = policy
         self._clock = clock
+        self._without_message: set[JobRef] = set()
+        """Held by a worker when the queues were lost: should it die, no message comes back."""
 
     def run(self, *, queues_lost: bool = False) -> SweepReport:
-        """One pass. ``queues_lost`` queues everything that waits, whenever it was queued last."""
+        """One pass. ``queues_lost`` queues everything that waits, whenever it was queued last.
+
+        What a worker seems to hold just then is looked at in every later pass of this process,
+        until it has ended or its lease has: its message is gone too.
+        """
         report = SweepReport()
         now = self._clock()
         for info in self._store.list(keys.PENDING):
@@ -98,7 +104,9 @@ class Sweep:
         self, ref: JobRef, info: ObjectInfo, now: datetime, queues_lost: bool, report: SweepReport
     ) -> None:
         age = now - info.modified
-        if not queues_lost and age < timedelta(seconds=self._policy.requeue_after_s):
+        at_once = queues_lost or ref in self._without_message
+        self._without_message.discard(ref)
+        if not at_once and age < timedelta(seconds=self._policy.requeue_after_s):
             return
         if outcome := read_intact(self._store, Outcome, keys.outcome(ref)):
             follow_up(self._store, outcome)
@@ -112,17 +120,19 @@ class Sweep:
             return
         lease = read_intact(self._store, Lease, keys.lease(ref))
         if lease is not None and lease.live(now):
+            if at_once:
+                self._without_message.add(ref)
             return
         began = lease is not None or request.source == "drop"
         if began or self._store.head(request.media_key) is not None:
             # Should the media be gone by now, the worker says so in the outcome.
-            self._requeue(request, age, queues_lost, report)
+            self._requeue(request, age, at_once, report)
         elif overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
             settle(self._store, _expired(request, now))
             report.expired.append(ref.job_id)
 
     def _requeue(
-        self, request: JobRequest, age: timedelta, queues_lost: bool, report: SweepReport
+        self, request: JobRequest, age: timedelta, at_once: bool, report: SweepReport
     ) -> None:
         ref = request.ref
         if self._store.head(keys.pending(ref)) is None:  # it ended while we looked
@@ -131,7 +141,7 @@ class Sweep:
         wait = timedelta(
             seconds=self._policy.requeue_after_s * 2 ** min(marker.requeues, _MAX_DOUBLINGS)
         )
-        if not queues_lost and age < wait:
+        if not at_once and age < wait:
             return
         queue = self._interactive if request.source == "sync" else self._bulk
         queue.send(direct_message(ref))
