@@ -60,7 +60,8 @@ demo: setup  ## The same on free ports, then exit
 # --- quality ----------------------------------------------------------------------------------
 
 test: setup $(VENV)/dev.done .venv-sam/done lint  ## Lint, types, and every test that this machine can run
-	$(BIN)/python -m pytest
+	@mkdir -p .local/tmp
+	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m pytest
 
 test-unit: $(VENV)/dev.done  ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit

@@ -15,7 +15,7 @@ MAX_JSON_BYTES = 256 * 1024
 """Largest body of a route that takes no file."""
 
 _MULTIPART_OVERHEAD = 64 * 1024  # boundaries, headers and the other fields around a file
-_ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9._:=-]{1,128}$")
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
 class CorrelationMiddleware:
@@ -28,8 +28,7 @@ class CorrelationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get(CORRELATION_HEADER, "")
-        correlation_id = sent if _ACCEPTABLE_ID.match(sent) else uuid.uuid4().hex
+        correlation_id = _correlation_id(scope)
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         began = time.perf_counter()
         status = 500
@@ -54,6 +53,15 @@ class CorrelationMiddleware:
                     "correlation_id": correlation_id,
                 },
             )
+
+
+def _correlation_id(scope: Scope) -> str:
+    """The caller's id if it is a sane one, else the gateway's, else a new one."""
+    gateway = scope.get("aws.event", {}).get("requestContext", {}).get("requestId", "")
+    for offered in (Headers(scope=scope).get(CORRELATION_HEADER, ""), gateway):
+        if _ACCEPTABLE_ID.fullmatch(offered):
+            return str(offered)
+    return uuid.uuid4().hex
 
 
 class BodyLimitMiddleware:

@@ -15,8 +15,9 @@ from whisperdrop.domain.job import JobStatus
 from whisperdrop.domain.keys import parse_media_key
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.errors import WhisperdropError
+from whisperdrop.observability import log_to_stderr
 from whisperdrop.service.leases import LeaseBusyError
-from whisperdrop_worker.composition import build, build_engine
+from whisperdrop_worker.composition import build, build_engine, logger
 from whisperdrop_worker.processor import AttemptFailedError
 from whisperdrop_worker.serve import serve
 from whisperdrop_worker.settings import WorkerSettings
@@ -91,6 +92,7 @@ def _do_job(address: str) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    log_to_stderr(logger)
     worker = build(settings)
     try:
         outcome = worker.processor.process(work, keep_message=lambda: None, stop=threading.Event())
