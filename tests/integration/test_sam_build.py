@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes import lane
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime built for. SAM wants the very Python of a runtime on the PATH; this one is here."""
@@ -40,13 +42,13 @@ class Sam:
 def sam(tmp_path_factory: pytest.TempPathFactory) -> Sam:
     beside = ROOT / ".venv-sam" / "bin" / "sam"
     cli = os.environ.get("SAM_CLI") or (str(beside) if beside.is_file() else shutil.which("sam"))
-    if cli is None:
-        pytest.skip("no SAM CLI: neither SAM_CLI, .venv-sam/bin/sam nor one on the PATH")
+    lane("sam", cli, "there is no SAM CLI: no SAM_CLI, .venv-sam/bin/sam nor one on the PATH")
+    assert cli is not None
     # With the layer's wheels at hand the build needs no network.
     wheels = ROOT / ".venv-sam" / "wheels"
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)} if wheels.is_dir() else {}
-    # The interpreter that the virtual environment was made from: SAM runs its pip.
-    interpreter = str(Path(sys.base_prefix) / "bin")
+    # SAM runs the pip of the interpreter that it finds first: the one of this environment.
+    interpreter = str(Path(sys.executable).parent)
     return Sam(
         cli,
         {
