@@ -1,0 +1,1 @@
+import whisperdrop_worker  # noqa: F401 – keeps the libraries that tests import from phoning home

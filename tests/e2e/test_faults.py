@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+@pytest.fixture
+def run(project_root: Path, tmp_path: Path) -> Iterator["_Run"]:
+    """`make run`, not yet started; ended with the test."""
+    run = _Run(project_root, tmp_path)
+    yield run
+    if run.process is not None and run.process.poll() is None:
+        run.process.kill()  # its guardian ends the others
+        run.process.wait()
+
+
 class _Run:
     """`make run` as a process, with its family."""
 
@@ -118,7 +129,7 @@ class _Run:
         self.port = free_port()
         self.emulator_port = free_port()
         self.directory = directory
-        self._environment = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
             "PORT": str(self.port),
             "EMULATOR_PORT": str(self.emulator_port),
@@ -129,11 +140,11 @@ class _Run:
         self._log = directory / "run.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *wrapper: str) -> None:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "whisperdrop_local", "run"],
-                env=self._environment,
+                [*wrapper, sys.executable, "-m", "whisperdrop_local", "run"],
+                env=self.environment,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -160,9 +171,9 @@ class _Run:
         self.process.wait(10)
         self._until(lambda: not any(_alive(pid) for pid in pids))
 
-    def interrupt(self) -> int:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         return self.process.wait(30)
 
     def logged(self, child: str, message: str) -> list[dict[str, Any]]:
@@ -185,9 +196,8 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_stack_killed_with_twenty_jobs_queued_finishes_them_all_once(
-    project_root: Path, tmp_path: Path
+    run: _Run, tmp_path: Path
 ) -> None:
-    run = _Run(project_root, tmp_path)
     run.start()
     client = Client(f"http://127.0.0.1:{run.port}", "change-me")
     media = long_recording(tmp_path / "media.wav", seconds=8)
@@ -198,7 +208,7 @@ def test_a_stack_killed_with_twenty_jobs_queued_finishes_them_all_once(
     client = Client(f"http://127.0.0.1:{run.port}", "change-me")
     jobs = [client.ended(job_id) for job_id in job_ids]
     texts = [client.text(job_id) for job_id in job_ids]
-    status = run.interrupt()
+    status = run.stop()
 
     assert [job["status"] for job in jobs] == ["succeeded"] * 20
     assert len(set(texts)) == 1
@@ -212,8 +222,18 @@ def test_a_stack_killed_with_twenty_jobs_queued_finishes_them_all_once(
     assert status == 0
 
 
-def test_no_child_outlives_a_parent_that_was_killed(project_root: Path, tmp_path: Path) -> None:
-    run = _Run(project_root, tmp_path)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stack_in_a_shell_without_job_control_stops_when_asked(
+    run: _Run, number: signal.Signals
+) -> None:
+    run.start("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    family = run.family()
+
+    assert run.stop(number) == 0
+    assert not any(_alive(pid) for pid in family)
+
+
+def test_no_child_outlives_a_parent_that_was_killed(run: _Run) -> None:
     run.start()
     family = run.family()
     assert len(family) >= 6, "the stack, its guardian, emulator, API, worker, decoder, sweep"
@@ -228,26 +248,22 @@ def test_no_child_outlives_a_parent_that_was_killed(project_root: Path, tmp_path
         time.sleep(0.1)
 
 
-def test_a_second_stack_on_the_same_data_is_refused_with_advice(
-    project_root: Path, tmp_path: Path
-) -> None:
-    run = _Run(project_root, tmp_path)
+def test_a_second_stack_on_the_same_data_is_refused_with_advice(run: _Run) -> None:
     run.start()
-    try:
-        second = subprocess.run(
-            [sys.executable, "-m", "whisperdrop_local", "run"],
-            env=run._environment | {"PORT": "0", "EMULATOR_PORT": "0"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert "DATA_DIR" in second.stderr
-        assert requests.get(f"http://127.0.0.1:{run.port}/health", timeout=5).ok
-    finally:
-        run.interrupt()
+
+    second = subprocess.run(
+        [sys.executable, "-m", "whisperdrop_local", "run"],
+        env=run.environment | {"PORT": "0", "EMULATOR_PORT": "0"},
+        cwd=run.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert second.returncode == 1
+    assert "DATA_DIR" in second.stderr
+    assert requests.get(f"http://127.0.0.1:{run.port}/health", timeout=5).ok
 
 
 def test_the_demo_transcribes_and_leaves_nothing(project_root: Path, tmp_path: Path) -> None:

@@ -89,6 +89,27 @@ def test_one_file_is_transcribed_without_any_service(
 
 
 @pytest.mark.speech
+def test_a_transcription_leaves_nothing_in_the_home_directory(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {k: v for k, v in stack.stack.environment.items() if not k.startswith("XDG_")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "whisperdrop_worker", "transcribe", str(bundled().media)],
+        env=environment | {"HOME": str(home)},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert list(home.rglob("*")) == []
+
+
+@pytest.mark.speech
 def test_one_uploaded_job_is_done_by_address(
     client: Client, stack: RunningStack, tmp_path: Path
 ) -> None:

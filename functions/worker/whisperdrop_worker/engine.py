@@ -115,6 +115,9 @@ class FasterWhisperEngine:
         self._models: dict[str, WhisperModel] = {}
         self._by_directory: dict[Path, WhisperModel] = {}
         self._loading = threading.Lock()
+        # More calls than workers only take the cores from each other. Held for one window at a
+        # time, so that a clip waits for a window of a long recording and not for its end.
+        self._turn = threading.BoundedSemaphore(num_workers)
 
     def preload(self, models: Iterable[str]) -> None:
         """See ``Engine``."""
@@ -171,11 +174,11 @@ class FasterWhisperEngine:
         total_s = len(audio) / SAMPLE_RATE
         on_progress(Progress(stage="transcribing", total_s=total_s))
         segments: list[Segment] = []
-        with clock:
+        with self._turn, clock:
             lazily, info = whisper.transcribe(audio, language=language, **self._arguments(options))
             found = iter(lazily)
         while True:
-            with clock:  # the model works here, one window at a time
+            with self._turn, clock:  # the model works here, one window at a time
                 segment = next(found, None)
             if segment is None:
                 return segments, info

@@ -61,7 +61,8 @@ class WorkerSettings(CoreSettings):
 
     max_audio_seconds: float = Field(4 * 3600, gt=0)
     """Longest audio that is transcribed, in seconds. Default: 4 h, about 2 GB of memory with the
-    present engine, which holds the whole recording."""
+    present engine, which holds the whole recording. A file that hides its length is refused after
+    so much of it: 740 MB of the worker's memory with the default."""
 
     decode_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
     """Address space of a decoding process, in bytes; a file that needs more fails alone."""

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="whisperdrop_local", description=__doc__)
     parser.add_argument("verb", choices=["run", "demo"])
     verb = parser.parse_args(arguments).verb
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Both by name: a shell without job control starts its background processes with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = StackSettings()
         return _run(settings) if verb == "run" else _demo(settings)

@@ -1,6 +1,7 @@
 """Where everything lies in the bucket. No other module spells a key.
 
-uploads/{tenant}/{job}/{name}             media; the notification watches this prefix
+uploads/{tenant}/{job}/{name}             media from a client; the notification watches it
+media/{tenant}/{job}/{name}               media that came through the API; nothing watches it
 inbox/{tenant}/any/path.mp3               bucket drop, watched too
 outbox/{tenant}/any/path.mp3.{json,txt}   what a drop is rendered to
 jobs/{tenant}/{job}/request.json          write once
@@ -30,6 +31,11 @@ _MAX_KEY_BYTES = 1024  # of S3
 def upload(ref: JobRef, name: str) -> str:
     """The media that a client uploads."""
     return f"{UPLOADS}{ref.tenant}/{ref.job_id}/{name}"
+
+
+def media(ref: JobRef, name: str) -> str:
+    """The media of a synchronous request: its job is sent directly, an event would be a second."""
+    return f"media/{ref.tenant}/{ref.job_id}/{name}"
 
 
 def outbox(drop_key: str, extension: str) -> str:
@@ -89,7 +95,9 @@ def parse_media_key(key: str) -> JobRef | Drop | None:
     """What the arrival of ``key`` means: an upload, a drop, or nothing of ours."""
     parts = key.split("/")
     match parts:
-        case ["uploads", tenant, job_id, name] if is_tenant(tenant) and is_job_id(job_id) and name:
+        case ["uploads" | "media", tenant, job_id, name] if (
+            is_tenant(tenant) and is_job_id(job_id) and name
+        ):
             return JobRef(tenant, job_id)
         case ["inbox", tenant, *rest] if is_tenant(tenant) and rest and rest[-1]:
             # A key so long that not even an error could be written under outbox/ is passed over.

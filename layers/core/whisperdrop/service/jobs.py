@@ -75,11 +75,7 @@ class JobService:
         )
 
     def create_with_media(self, new: NewJob, media: BinaryIO, size: int) -> JobRequest:
-        """A job whose media is at hand: store it, and send the job past the bulk queue.
-
-        The bucket announces the upload to the bulk queue as well; that message finds the lease or
-        the outcome and is acknowledged.
-        """
+        """A job whose media is at hand: store it where nothing watches, and send the job."""
         request = self._create(new, "sync", size=size)
         self._store.put(request.media_key, media, request.content_type)
         self._interactive.send(direct_message(request.ref))
@@ -97,7 +93,7 @@ class JobService:
                 "model": new.model,
                 "options": new.options,
                 "source": source,
-                "media_key": keys.upload(ref, name),
+                "media_key": (keys.media if source == "sync" else keys.upload)(ref, name),
                 "name": name,
                 "content_type": content_type,
                 "size": size,
