@@ -66,6 +66,19 @@ class FailingStore(WrappedStore):
         raise StoreError("the store failed")
 
 
+class FailingKeyStore(WrappedStore):
+    """Fails at every write of a key that begins so, in whatever order the writes come."""
+
+    def __init__(self, inner: ObjectStore, prefix: str) -> None:
+        super().__init__(inner)
+        self._prefix = prefix
+
+    def _write(self, key: str, write: Callable[[], Answer]) -> Answer:
+        if key.startswith(self._prefix):
+            raise StoreError("the store failed")
+        return write()
+
+
 class LostAnswerStore(WrappedStore):
     """Loses the answer of the n-th write; the client's own retry then loses to that write.
 

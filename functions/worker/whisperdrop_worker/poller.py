@@ -56,7 +56,7 @@ class Poller:
         slots = [
             threading.Thread(
                 target=self._slot,
-                args=(stop, self._slots > 1 and number == 0),
+                args=(stop, self._turns(number)),
                 name=f"slot-{number}",
                 daemon=True,
             )
@@ -70,11 +70,11 @@ class Poller:
             slot.join(max(0.0, deadline - time.monotonic()))
         return not any(slot.is_alive() for slot in slots)
 
-    def _slot(self, stop: threading.Event, interactive_only: bool) -> None:
+    def _slot(self, stop: threading.Event, turns: list[tuple[JobQueue, int]]) -> None:
         failures = 0
         while not stop.is_set():
             try:
-                received = self._receive(interactive_only)
+                received = self._receive(turns)
                 failures = 0
                 if received:
                     self.handle(*received, stop=stop)
@@ -83,12 +83,22 @@ class Poller:
                 logger.warning("queue_failed", extra={"error": str(error), "failures": failures})
                 stop.wait(min(_MAX_QUEUE_BACKOFF_S, 2.0**failures / 2))
 
-    def _receive(self, interactive_only: bool) -> tuple[JobQueue, Message] | None:
-        # One slot that serves both waits briefly on each, so that neither starves.
-        order = [(self._interactive, self._wait_s)]
-        if not interactive_only:
-            order = [(self._interactive, 0), (self._bulk, self._wait_s if self._slots > 1 else 1)]
-        for queue, wait_s in order:
+    def _turns(self, number: int) -> list[tuple[JobQueue, int]]:
+        """Queues in the order in which a slot asks them, with seconds to wait for each.
+
+        Half of the idle slots wait for interactive jobs: the more are waiting, the sooner one of
+        them is answered. They come back to the bulk queue every second.
+        """
+        if self._slots > 1 and number == 0:
+            return [(self._interactive, self._wait_s)]
+        if self._slots == 1:
+            return [(self._interactive, 0), (self._bulk, 1)]
+        if number % 2:
+            return [(self._interactive, 0), (self._bulk, self._wait_s)]
+        return [(self._interactive, 0), (self._bulk, 0), (self._interactive, min(1, self._wait_s))]
+
+    def _receive(self, turns: list[tuple[JobQueue, int]]) -> tuple[JobQueue, Message] | None:
+        for queue, wait_s in turns:
             message = queue.receive(wait_s=wait_s, visibility_s=self._visibility_s)
             if message:
                 return queue, message

@@ -1,8 +1,9 @@
 """boto3 clients, made in one place. Endpoints come from ``AWS_ENDPOINT_URL*`` and nowhere else."""
 
 import contextlib
+import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -13,6 +14,8 @@ from whisperdrop.errors import StoreError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+_DOCUMENT_BYTES = 1 << 20
 
 AddressingStyle = Literal["auto", "path", "virtual"]
 
@@ -36,7 +39,16 @@ def s3_client(
     *, addressing_style: AddressingStyle = "auto", endpoint_url: str | None = None
 ) -> "S3Client":
     """An S3 client; ``endpoint_url`` only where clients see another address than we do."""
-    return boto3.client("s3", config=_config(addressing_style), endpoint_url=endpoint_url)
+    client = boto3.client("s3", config=_config(addressing_style), endpoint_url=endpoint_url)
+    client.meta.events.register_last("before-call.s3.PutObject", _send_documents_at_once)
+    return client
+
+
+def _send_documents_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Drop ``Expect: 100-continue`` from small writes: it costs each document a round trip."""
+    body = params.get("body")
+    if isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= _DOCUMENT_BYTES:
+        params["headers"].pop("Expect", None)
 
 
 def sqs_client() -> "SQSClient":

@@ -11,7 +11,6 @@ from whisperdrop.domain.job import (
     JobRequest,
     JobStatus,
     Outcome,
-    PendingMarker,
 )
 from whisperdrop.domain.keys import Drop
 from whisperdrop.domain.media import media_type
@@ -19,7 +18,8 @@ from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.errors import InvalidValueError, RequestError
 from whisperdrop.ports import Clock, ObjectInfo, ObjectStore
-from whisperdrop.service.documents import dump, read_intact, write_once
+from whisperdrop.service.documents import read_intact, write_once
+from whisperdrop.service.jobs import mark_pending
 from whisperdrop.service.settlement import settle
 
 OPTION_PREFIX = "whisperdrop-"
@@ -70,7 +70,7 @@ def admit_drop(
         settle(store, _refused(request, refusal, now))
         return None
     if store.head(keys.outcome(ref)) is None:
-        store.put(keys.pending(ref), dump(PendingMarker()), "application/json")
+        mark_pending(store, ref)
     return ref
 
 

@@ -1,5 +1,6 @@
 """Jobs as their owners meet them: create one, look at one, fetch its transcript."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import BinaryIO
@@ -76,17 +77,29 @@ class JobService:
 
     def create_with_media(self, new: NewJob, media: BinaryIO, size: int) -> JobRequest:
         """A job whose media is at hand: store it where nothing watches, and send the job."""
-        request = self._create(new, "sync", size=size)
-        self._store.put(request.media_key, media, request.content_type)
+        request = self._request(new, "sync", size=size)
+        with ThreadPoolExecutor(2) as beside:  # somebody waits: write all three at once
+            writes = [
+                beside.submit(_write_request, self._store, request),
+                beside.submit(mark_pending, self._store, request.ref),
+            ]
+            self._store.put(request.media_key, media, request.content_type)
+            for write in writes:
+                write.result()
         self._interactive.send(direct_message(request.ref))
         return request
 
     def _create(self, new: NewJob, source: str, *, size: int | None) -> JobRequest:
+        request = self._request(new, source, size=size)
+        record(self._store, request)
+        return request
+
+    def _request(self, new: NewJob, source: str, *, size: int | None) -> JobRequest:
         name = safe_name(new.name)
         content_type = media_type(name, new.content_type)
         now = self._clock()
         ref = JobRef(new.tenant, new_job_id(now))
-        request = JobRequest.model_validate(
+        return JobRequest.model_validate(
             {
                 "tenant": ref.tenant,
                 "job_id": ref.job_id,
@@ -103,8 +116,6 @@ class JobService:
                 "metadata": new.metadata,
             }
         )
-        record(self._store, request)
-        return request
 
     def view(self, tenant: str, job_id: str) -> JobView:
         """The job as it is now. Raises JobNotFoundError, also for another tenant's job."""
@@ -167,10 +178,20 @@ def record(store: ObjectStore, request: JobRequest) -> None:
 
     Raises LostRaceError when another job has this id.
     """
+    _write_request(store, request)
+    mark_pending(store, request.ref)
+
+
+def mark_pending(store: ObjectStore, ref: JobRef, requeues: int = 0) -> None:
+    """Note that the job has no outcome and has just been queued."""
+    marker = PendingMarker(requeues=requeues)
+    store.put(keys.pending(ref), dump(marker), "application/json")
+
+
+def _write_request(store: ObjectStore, request: JobRequest) -> None:
     # Not plain create: the store may have taken the write and lost the answer.
     if write_once(store, keys.request(request.ref), request) != request:
         raise LostRaceError(f"there is a job {request.job_id} already")
-    store.put(keys.pending(request.ref), dump(PendingMarker()), "application/json")
 
 
 def overdue(request: JobRequest, now: datetime, grace: timedelta) -> bool:

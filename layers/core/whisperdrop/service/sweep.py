@@ -22,9 +22,9 @@ from whisperdrop.domain.job import (
 from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import UploadExpiredError
 from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
-from whisperdrop.service.documents import DamagedDocumentError, dump, read, read_intact
+from whisperdrop.service.documents import DamagedDocumentError, read, read_intact
 from whisperdrop.service.drops import admit_drop, is_admitted, job_of_drop
-from whisperdrop.service.jobs import overdue
+from whisperdrop.service.jobs import mark_pending, overdue
 from whisperdrop.service.settlement import follow_up, settle
 
 _DROP_GRACE = timedelta(seconds=60)  # an event needs a moment to become a job
@@ -146,8 +146,7 @@ class Sweep:
         queue = self._interactive if request.source == "sync" else self._bulk
         queue.send(direct_message(ref))
         # A worker that ends the job right now leaves this marker behind; the next pass removes it.
-        again = PendingMarker(requeues=marker.requeues + 1)
-        self._store.put(keys.pending(ref), dump(again), "application/json")
+        mark_pending(self._store, ref, requeues=marker.requeues + 1)
         report.requeued.append(ref.job_id)
 
     def _find_lost_drops(self, now: datetime, queues_lost: bool, report: SweepReport) -> None:
