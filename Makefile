@@ -76,7 +76,8 @@ format: $(VENV)/dev.done  ## Format and fix
 	$(BIN)/ruff format $(SOURCES)
 
 bench: setup $(VENV)/dev.done  ## Measure the overhead of the routes on the embedded stack
-	$(BIN)/python -m bench.overhead
+	@mkdir -p .local/tmp
+	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m bench.overhead
 
 UV := $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -98,13 +99,15 @@ docs: setup  ## Write docs/settings.md from the settings' docstrings
 
 # --- AWS --------------------------------------------------------------------------------------
 
-SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
+# SAM runs the pip of the Python that it finds first, and keeps its own notes in this folder.
+SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.local/sam \
+	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} .venv-sam/bin/sam
 RUNTIME = python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 sam-build: .venv-sam/done  ## Validate the template, build the zip functions and their layer
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) validate --lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build --exclude WorkerFunction \
-	  --parameter-overrides PythonRuntime=$(RUNTIME)
+	@mkdir -p .local/sam
+	$(SAM) validate --lint
+	$(SAM) build --exclude WorkerFunction --parameter-overrides PythonRuntime=$(RUNTIME)
 
 clean:  ## Remove what was installed and built; data in .local stays
 	rm -rf .venv .venv-emulator .venv-sam .aws-sam

@@ -67,6 +67,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def children(pid: int) -> list[int]:
+    """Processes that ``pid`` has started and that still run."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    return [leaf for child in children(pid) for leaf in (child, *descendants(child))]
+
+
 def wait_until(
     ready: Callable[[], bool],
     process: subprocess.Popen[bytes],

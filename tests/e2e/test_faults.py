@@ -18,7 +18,7 @@ from tests.e2e.client import Client
 from tests.e2e.running import RunningStack, stack_on_free_ports
 from tests.emulator import find_emulator
 from tests.lanes import lane
-from tests.processes import free_port
+from tests.processes import children, descendants, free_port
 from tests.recordings import bundled, long_recording
 from whisperdrop_local.sample import same_words
 
@@ -97,17 +97,10 @@ def _decoder_of(worker: int, job_id: str, client: Client) -> int:
     """The fork that decodes: a grandchild of the worker."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        for server in _children(worker):
-            if forks := _children(server):
+        for server in children(worker):
+            if forks := children(server):
                 return forks[0]
     raise AssertionError(f"no decoder was seen: {client.job(job_id)}")
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 @pytest.fixture
@@ -161,7 +154,7 @@ class _Run:
 
     def family(self) -> list[int]:
         assert self.process is not None
-        return [self.process.pid, *_descendants(self.process.pid)]
+        return [self.process.pid, *descendants(self.process.pid)]
 
     def kill_everything(self) -> None:
         pids = self.family()
@@ -180,11 +173,6 @@ class _Run:
         path = self.directory / "data" / "logs" / f"{child}.log"
         lines = [json.loads(line) for line in path.read_text().splitlines() if line[:1] == "{"]
         return [line for line in lines if line.get("message") == message]
-
-
-def _descendants(pid: int) -> list[int]:
-    children = _children(pid)
-    return children + [leaf for child in children for leaf in _descendants(child)]
 
 
 def _alive(pid: int) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.client import Client
 from tests.e2e.running import RunningStack
 from tests.integration.test_decode import DAY, flac_silence
+from tests.processes import descendants
 from tests.recordings import bundled
 from whisperdrop_local.sample import same_words
 
@@ -136,7 +137,7 @@ class Peaks:
 
     def look(self, worker: int) -> None:
         self.worker = _peak_mb(worker)
-        for pid in _descendants(worker):
+        for pid in descendants(worker):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
                 self._each[pid] = _peak_mb(pid)
         self.decoders = sum(self._each.values())
@@ -166,12 +167,3 @@ def _peak_mb(pid: int) -> float:
     """VmHWM, which the kernel keeps: no peak falls between two looks."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
-    return found

@@ -21,6 +21,8 @@ from whisperdrop_local.settings import StackSettings
 
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
+_MODELS_TIMEOUT_S = 3600.0  # the first start may have gigabytes of weights to fetch
+_SAY_AFTER_S = 8.0
 _CREDENTIALS = {
     # The emulator's own; it checks signatures with them.
     "AWS_ACCESS_KEY_ID": "test",
@@ -123,7 +125,8 @@ class Stack:
         self._add("worker", [*python, "whisperdrop_worker", "serve"])
         # The emulator's queues do not outlive it, so at every start they are new.
         self._add("sweep", [*python, "whisperdrop_dispatcher", "--queues-are-new"])
-        self._wait_for(self._api_and_worker_ready, "API and worker")
+        self._wait_for(lambda: _answers(f"{self.address}/health"), "the API")
+        self._wait_for(self._worker_ready, "the worker and its models", _MODELS_TIMEOUT_S)
 
     def _claim(self) -> None:
         """One stack per data directory, and ports that are free."""
@@ -184,22 +187,29 @@ class Stack:
         self._children.append(child)
         child.start()
 
-    def _api_and_worker_ready(self) -> bool:
+    def _worker_ready(self) -> bool:
         with contextlib.suppress(requests.RequestException):
             health = requests.get(f"{self.address}/health", timeout=5)
             return health.ok and health.json()["workers"] > 0
         return False
 
-    def _wait_for(self, ready: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+    def _wait_for(
+        self, ready: Callable[[], bool], what: str, timeout_s: float = _START_TIMEOUT_S
+    ) -> None:
+        began = time.monotonic()
+        said = False
         while not ready():
+            waited = time.monotonic() - began
+            if waited > _SAY_AFTER_S and not said:
+                said = True
+                print(f"still waiting for {what}; logs: {self._data / 'logs'}", flush=True)
             for child in self._children:
                 if child.process and child.process.poll() is not None:
                     raise ChildDiedError(
                         f"{child.name} ended at the start; the end of {child.log}:\n{child.tail()}"
                     )
-            if time.monotonic() > deadline:
-                raise StackError(f"{what} did not answer in {_START_TIMEOUT_S:.0f} s")
+            if waited > timeout_s:
+                raise StackError(f"{what} did not answer in {timeout_s:.0f} s")
             time.sleep(0.05)
 
     def supervise(self) -> Iterator[str]:
