@@ -8,7 +8,7 @@ References: S3 User Guide, "Event message structure"; MinIO, "Bucket notificatio
 
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote_plus
 
 from whisperdrop.domain.ids import JobRef
@@ -21,19 +21,17 @@ class MalformedEventError(ValueError):
     """The message is of no kind that we know; it belongs in the dead-letter queue."""
 
 
-class _Kind:
+class _Kind(Protocol):
     """One kind of message: does ``body`` look like it, and which objects does it name?"""
 
     @staticmethod
-    def infer(body: dict[str, Any]) -> bool:
-        raise NotImplementedError
+    def infer(body: dict[str, Any]) -> bool: ...
 
     @staticmethod
-    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
-        raise NotImplementedError
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]: ...
 
 
-class _Direct(_Kind):
+class _Direct:
     """Sent by our own API and sweep."""
 
     KIND: ClassVar[str] = "whisperdrop.job"
@@ -47,7 +45,7 @@ class _Direct(_Kind):
         yield JobRef(body["tenant"], body["job_id"])
 
 
-class _S3Test(_Kind):
+class _S3Test:
     """Sent once when a notification is configured; it has no Records."""
 
     @staticmethod
@@ -59,7 +57,7 @@ class _S3Test(_Kind):
         yield from ()
 
 
-class _S3Records(_Kind):
+class _S3Records:
     """S3 notifications and MinIO webhooks."""
 
     @staticmethod
@@ -78,7 +76,7 @@ class _S3Records(_Kind):
                 yield work
 
 
-class _EventBridge(_Kind):
+class _EventBridge:
     """S3 events that came through EventBridge."""
 
     @staticmethod
