@@ -15,6 +15,7 @@ LANES = {
     "sam": "the SAM CLI",
     "shared": "the folder of recordings",
     "speech": "the real model on real speech",
+    "curl": "curl and bash, for the README's walks",
     "rie": "the Lambda runtime interface emulator",
 }
 

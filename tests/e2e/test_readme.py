@@ -1,6 +1,7 @@
 """The README's walks, copied as they stand; only the port and the file's name are put in."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import RunningStack
+from tests.lanes import lane
 from tests.recordings import bundled, manifest
 from whisperdrop_local.sample import same_words
 
@@ -25,6 +27,8 @@ def _walks() -> list[tuple[str, str]]:
 
 def _run(walk: tuple[str, str], stack: RunningStack, media: Path, cwd: Path) -> str:
     language, text = walk
+    if language == "bash":
+        lane("curl", shutil.which("curl") and shutil.which("bash"), "there is no curl or no bash")
     text = text.replace("http://127.0.0.1:8000", stack.address).replace("speech.flac", str(media))
     command = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
     done = subprocess.run(
