@@ -206,19 +206,13 @@ class JobProcessor:
         now = self._clock()
         if not held.lease.live(now):
             raise LeaseLostError("the lease ran out before the result was written")
-        outcome = Outcome(
-            tenant=request.tenant,
-            job_id=request.job_id,
-            status=JobStatus.FAILED if error else JobStatus.SUCCEEDED,
-            model=request.model,
-            created_at=request.created_at,
-            started_at=held.lease.acquired_at,
-            finished_at=now,
-            attempt=held.attempt,
+        outcome = Outcome.of(
+            request,
+            JobStatus.FAILED if error else JobStatus.SUCCEEDED,
+            now,
             error=JobFailure(code=error.code, message=error.message) if error else None,
             usage=_usage(request, result) if result else None,
-            drop_key=request.media_key if request.source == "drop" else None,
-            correlation_id=request.correlation_id,
+            lease=held.lease,
         )
         return settle(self._store, outcome, result.transcript if result else None)
 

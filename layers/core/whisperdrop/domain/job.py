@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -129,6 +129,33 @@ class Outcome(_Document):
     drop_key: str | None = None
     """Set for a bucket drop: where to render it is derived from this."""
     correlation_id: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        request: JobRequest,
+        status: JobStatus,
+        finished_at: datetime,
+        *,
+        error: JobFailure | None = None,
+        usage: Usage | None = None,
+        lease: Lease | None = None,
+    ) -> Self:
+        """How ``request`` ended; ``lease`` is that of the attempt that ended it, if any did."""
+        return cls(
+            tenant=request.tenant,
+            job_id=request.job_id,
+            status=status,
+            model=request.model,
+            created_at=request.created_at,
+            started_at=lease.acquired_at if lease else None,
+            finished_at=finished_at,
+            attempt=lease.attempt if lease else 0,
+            error=error,
+            usage=usage,
+            drop_key=request.media_key if request.source == "drop" else None,
+            correlation_id=request.correlation_id,
+        )
 
     @property
     def ref(self) -> JobRef:

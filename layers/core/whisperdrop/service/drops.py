@@ -1,7 +1,5 @@
 """Bucket drops: an object under inbox/ becomes a job without the API."""
 
-from datetime import datetime
-
 from pydantic import ValidationError
 
 from whisperdrop.domain import keys
@@ -67,7 +65,8 @@ def admit_drop(
         refusal = error
     request = write_once(store, keys.request(ref), request)
     if refusal is not None:
-        settle(store, _refused(request, refusal, now))
+        failure = JobFailure(code=refusal.code, message=refusal.message)
+        settle(store, Outcome.of(request, JobStatus.FAILED, now, error=failure))
         return None
     if store.head(keys.outcome(ref)) is None:
         mark_pending(store, ref)
@@ -99,17 +98,3 @@ def _asked_for(metadata: dict[str, str], catalog: ModelCatalog) -> dict[str, obj
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidValueError(f"object metadata {field}: {first['msg']}") from error
-
-
-def _refused(request: JobRequest, refusal: RequestError, now: datetime) -> Outcome:
-    return Outcome(
-        tenant=request.tenant,
-        job_id=request.job_id,
-        status=JobStatus.FAILED,
-        model=request.model,
-        created_at=request.created_at,
-        finished_at=now,
-        error=JobFailure(code=refusal.code, message=refusal.message),
-        drop_key=request.media_key,
-        correlation_id=request.correlation_id,
-    )

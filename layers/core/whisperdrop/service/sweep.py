@@ -174,16 +174,8 @@ class Sweep:
 
 
 def _expired(request: JobRequest, now: datetime) -> Outcome:
-    return Outcome(
-        tenant=request.tenant,
-        job_id=request.job_id,
-        status=JobStatus.EXPIRED,
-        model=request.model,
-        created_at=request.created_at,
-        finished_at=now,
-        error=JobFailure(
-            code=UploadExpiredError.code,
-            message="the upload did not arrive before its address expired; create a new job",
-        ),
-        correlation_id=request.correlation_id,
+    failure = JobFailure(
+        code=UploadExpiredError.code,
+        message="the upload did not arrive before its address expired; create a new job",
     )
+    return Outcome.of(request, JobStatus.EXPIRED, now, error=failure)
