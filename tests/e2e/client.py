@@ -73,6 +73,17 @@ class Client:
             assert time.monotonic() < deadline, f"still {job}"
         return job
 
+    def transcribing(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        """The job in the middle of its work: a part of its audio is done."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            job = self.job(job_id)
+            progress = job.get("progress") or {"stage": None}
+            if progress["stage"] == "transcribing" and progress["done_s"] > 0:
+                return job
+            assert job["status"] in {"queued", "running"}, f"already {job}"
+            assert time.monotonic() < deadline, f"still {job}"
+
     def text(self, job_id: str) -> str:
         """The transcript as plain text."""
         response = self.get(f"/v1/jobs/{job_id}/transcript", params={"format": "txt"})

@@ -26,24 +26,23 @@ pytestmark = [pytest.mark.emulator, pytest.mark.speech]
 
 
 def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_once(
-    project_root: Path, tmp_path: Path
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PROGRESS_SECONDS", "0.2")
     media = long_recording(tmp_path / "long.wav", seconds=60)
     with stack_on_free_ports(project_root, tmp_path / "stack") as stack:
         client = Client(stack.address, stack.api_key)
         job_id = client.submit(media)
-        client.running(job_id)
+        client.transcribing(job_id)
 
         stack.kill("worker")
         assert stack.stack.child("worker").check(), "the stack starts it again"
         job = client.ended(job_id)
-        undisturbed = client.submit(media)
-        client.ended(undisturbed)
 
         assert job["status"] == "succeeded"
         assert job["attempt"] == 2
-        assert client.text(job_id) == client.text(undisturbed)
-        assert "fox" in client.text(job_id).lower()
+        # Only the English beginning: what tiny.en samples out of other languages is chance.
+        assert "brown fox jumps over the lazy dog" in client.text(job_id)
         assert len(stack.events("worker", "job_started", job_id)) == 2
         assert len(stack.events("worker", "job_ended", job_id)) == 1
         assert len([key for key in stack.keys("usage/") if job_id in key]) == 1
