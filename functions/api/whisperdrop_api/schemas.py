@@ -93,12 +93,15 @@ class CreatedJob(BaseModel):
 
 
 class ProgressBody(BaseModel):
-    """How far a running job is; seconds of audio."""
+    """How far a running job is. Nothing of it goes back while one worker has the job."""
 
     stage: str
-    percent: float | None
-    done_s: float
-    total_s: float | None
+    percent: float | None = Field(None, description="0 to 100, once the length is known")
+    done_s: float = Field(description="Seconds of audio that are transcribed")
+    total_s: float | None = Field(None, description="Seconds of audio in all; may be corrected")
+    eta_s: float | None = Field(
+        None, description="Seconds of wall time until the end, as far as one can tell"
+    )
 
 
 class JobBody(BaseModel):
@@ -113,6 +116,9 @@ class JobBody(BaseModel):
     finished_at: datetime | None = None
     attempt: int | None = None
     progress: ProgressBody | None = None
+    cancel_requested: Literal[True] | None = Field(
+        None, description="Somebody asked for its end, and it has not ended yet"
+    )
     error: JobFailure | None = None
     usage: Usage | None = None
     links: Links
@@ -128,6 +134,7 @@ class JobBody(BaseModel):
                 percent=lease.progress.percent,
                 done_s=lease.progress.done_s,
                 total_s=lease.progress.total_s,
+                eta_s=lease.progress.eta_s,
             )
         started = outcome.started_at if outcome else (lease.acquired_at if lease else None)
         awaiting = view.status is JobStatus.AWAITING_UPLOAD
@@ -141,6 +148,7 @@ class JobBody(BaseModel):
             finished_at=outcome.finished_at if outcome else None,
             attempt=outcome.attempt if outcome else (lease.attempt if lease else None),
             progress=progress,
+            cancel_requested=True if view.cancel_requested else None,
             error=outcome.error if outcome else None,
             usage=outcome.usage if outcome else None,
             links=Links.of(view.ref.job_id),

@@ -22,6 +22,7 @@
     │   ├── MediaTooLargeError          413 media_too_large
     │   ├── MediaMissingError           410 media_missing
     │   ├── UploadExpiredError          410 upload_expired
+    │   ├── CancelledError              410 cancelled
     │   ├── ModelUnavailableError       503 model_unavailable
     │   └── GaveUpError                 500 gave_up
     ├── TryAgainError                   503 try_again       the same request may succeed later
@@ -190,6 +191,13 @@ class UploadExpiredError(JobError):
 
     status = 410
     code = "upload_expired"
+
+
+class CancelledError(JobError):
+    """Its owner asked for its end."""
+
+    status = 410
+    code = "cancelled"
 
 
 class ModelUnavailableError(JobError):

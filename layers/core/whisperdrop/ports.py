@@ -40,6 +40,13 @@ class ObjectStore(Protocol):
         """The object, or None."""
         ...
 
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        """At most ``length`` bytes, 1 or more, from ``start`` on; None when nothing is there.
+
+        Fewer where the object ends before, none where it ends before ``start``.
+        """
+        ...
+
     def head(self, key: str) -> ObjectInfo | None:
         """What is known of the object, or None."""
         ...

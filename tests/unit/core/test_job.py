@@ -1,6 +1,9 @@
+import itertools
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.builders import a_lease, a_ref, a_request, an_outcome
@@ -70,6 +73,53 @@ def test_percent_is_bounded_and_unknown_without_a_length(
     done: float, total: float | None, percent: float | None
 ) -> None:
     assert Progress(done_s=done, total_s=total).percent == percent
+
+
+def shown(*reports: Progress) -> list[Progress]:
+    """What is shown after each report."""
+    states = [Progress()]
+    for report in reports:
+        states.append(report.after(states[-1]))
+    return states
+
+
+def test_a_corrected_length_takes_no_progress_back() -> None:
+    reports = [
+        Progress(stage="transcribing", done_s=30, total_s=60),
+        Progress(stage="transcribing", done_s=40, total_s=400),
+        Progress(stage="transcribing", done_s=300, total_s=400),
+        Progress(stage="transcribing", done_s=310, total_s=None),
+        Progress(stage="transcribing", done_s=320, total_s=200),
+    ]
+    states = shown(*reports)[1:]
+    assert [state.percent for state in states] == [50.0, 50.0, 75.0, 77.5, 100.0]
+    assert [state.total_s for state in states] == [60, 400, 400, 400, 320]
+
+
+def test_what_is_only_decoded_is_not_done() -> None:
+    decoding = [Progress(stage="decoding", done_s=seconds) for seconds in (10.0, 60.0)]
+    states = shown(*decoding, Progress(stage="transcribing", done_s=2, total_s=60))
+    assert [state.done_s for state in states] == [0, 0, 0, 2]
+    assert states[-1].percent == 3.3
+
+
+_amounts = st.floats(0, 1e5)
+_reports = st.builds(
+    Progress,
+    stage=st.sampled_from(["loading", "decoding", "transcribing"]),
+    done_s=_amounts,
+    total_s=st.none() | _amounts,
+)
+
+
+@given(st.lists(_reports, max_size=12))
+def test_progress_never_goes_back_whatever_is_reported(reports: list[Progress]) -> None:
+    order = ["loading", "decoding", "transcribing"]
+    for before, state in itertools.pairwise(shown(*reports)):
+        assert order.index(state.stage) >= order.index(before.stage)
+        assert state.done_s >= before.done_s
+        assert state.total_s is None or state.total_s >= state.done_s
+        assert (state.percent or 0) >= (before.percent or 0)
 
 
 def test_a_lease_is_over_at_the_moment_it_names() -> None:

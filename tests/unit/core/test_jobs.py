@@ -184,11 +184,42 @@ def test_an_ended_job_shows_how_it_ended(
     assert view.outcome == outcome
 
 
+def test_a_job_that_nobody_works_on_is_cancelled_at_once(
+    jobs: JobService, store: MemoryObjectStore
+) -> None:
+    request, _ = jobs.create_for_put(NEW, 1)
+    view = jobs.cancel("acme", request.job_id)
+    assert view.status is JobStatus.CANCELLED
+    assert view == jobs.view("acme", request.job_id)
+    assert not view.cancel_requested
+    store.put(request.media_key, b"a")  # an upload that comes all the same changes nothing
+    assert jobs.view("acme", request.job_id) == view
+
+
+def test_a_job_that_a_worker_holds_runs_on_until_the_worker_sees_the_wish(
+    jobs: JobService, store: MemoryObjectStore
+) -> None:
+    request, _ = jobs.create_for_put(NEW, 1)
+    store.create(keys.lease(request.ref), dump(a_lease(NOON + timedelta(seconds=60))))
+    assert not jobs.view("acme", request.job_id).cancel_requested
+    view = jobs.cancel("acme", request.job_id)
+    assert (view.status, view.cancel_requested) == (JobStatus.RUNNING, True)
+
+
+def test_a_cancelled_job_will_never_have_a_transcript(jobs: JobService) -> None:
+    request, _ = jobs.create_for_put(NEW, 1)
+    jobs.cancel("acme", request.job_id)
+    with pytest.raises(NotReadyError, match=r"cancelled and has no transcript$"):
+        jobs.transcript("acme", request.job_id)
+
+
 def test_another_tenants_job_is_not_there(jobs: JobService, store: MemoryObjectStore) -> None:
     request, _ = jobs.create_for_put(NEW, 1)
     settle(store, an_outcome(request.ref), a_transcript(request.ref))
     with pytest.raises(JobNotFoundError):
         jobs.view("umbrella", request.job_id)
+    with pytest.raises(JobNotFoundError):
+        jobs.cancel("umbrella", request.job_id)
     with pytest.raises(JobNotFoundError):
         jobs.transcript("umbrella", request.job_id)
     assert jobs.transcript("acme", request.job_id)
@@ -198,6 +229,8 @@ def test_another_tenants_job_is_not_there(jobs: JobService, store: MemoryObjectS
 def test_an_id_that_is_none_or_nobodys_is_not_found(job_id: str, jobs: JobService) -> None:
     with pytest.raises(JobNotFoundError):
         jobs.view("acme", job_id)
+    with pytest.raises(JobNotFoundError):
+        jobs.cancel("acme", job_id)
     with pytest.raises(JobNotFoundError):
         jobs.transcript("acme", job_id)
 

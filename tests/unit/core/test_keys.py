@@ -35,6 +35,10 @@ def test_no_document_of_a_job_is_taken_for_media(ref: JobRef) -> None:
     documents = [
         keys.request(ref),
         keys.lease(ref),
+        keys.cancel(ref),
+        keys.part(ref, 0),
+        keys.plan(ref),
+        keys.span(ref, 0),
         keys.outcome(ref),
         keys.transcript(ref),
         keys.pending(ref),

@@ -22,6 +22,7 @@ from whisperdrop.domain.job import JobRequest, JobStatus, Outcome, PendingMarker
 from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import StoreError
 from whisperdrop.ports import ObjectStore
+from whisperdrop.service.cancellation import cancel
 from whisperdrop.service.documents import dump, read
 from whisperdrop.service.drops import job_of_drop
 from whisperdrop.service.settlement import settle
@@ -82,9 +83,7 @@ def queued(queue: MemoryJobQueue) -> list[Work]:
 
 
 def nothing_done(report: SweepReport) -> bool:
-    return not (
-        report.requeued or report.expired or report.finished or report.dropped or report.damaged
-    )
+    return report == SweepReport(seen=report.seen)
 
 
 def test_a_lost_notification_is_found_by_the_sweep(yard: Yard) -> None:
@@ -177,6 +176,30 @@ def test_an_upload_that_never_came_expires_after_its_grace(yard: Yard) -> None:
     assert outcome.error.code == "upload_expired"
     assert keys_in(yard.store, "pending/") == []
     assert queued(yard.bulk) == []
+
+
+def test_a_job_whose_canceller_died_before_it_ended_the_job_is_cancelled(yard: Yard) -> None:
+    job = yard.job()
+    with pytest.raises(StoreError):
+        cancel(FailingStore(yard.store, 2), job.ref, yard.clock)
+    yard.clock.advance(REQUEUE_S)
+    assert yard.sweep().cancelled == [job.job_id]
+    outcome = read(yard.store, Outcome, keys.outcome(job.ref))
+    assert outcome is not None
+    assert outcome.status is JobStatus.CANCELLED
+    assert keys_in(yard.store, "pending/") == []
+    assert queued(yard.bulk) == []
+
+
+def test_a_cancelled_job_is_left_to_the_worker_that_holds_it(yard: Yard) -> None:
+    job = yard.job()
+    yard.clock.advance(REQUEUE_S)
+    lease = a_lease(yard.clock() + timedelta(seconds=1))
+    yard.store.create(keys.lease(job.ref), dump(lease))
+    cancel(yard.store, job.ref, yard.clock)
+    assert nothing_done(yard.sweep())
+    yard.clock.advance(1)
+    assert yard.sweep().cancelled == [job.job_id]
 
 
 def test_a_late_upload_is_transcribed_and_not_expired(yard: Yard) -> None:

@@ -1,4 +1,4 @@
-"""The jobs API: create with a presigned upload, wait, fetch."""
+"""The jobs API: create with a presigned upload, wait, cancel, fetch."""
 
 from typing import Annotated, Any
 
@@ -77,6 +77,16 @@ async def get_job(
         await wait_for_outcome(services, view.ref, wait_s, gone=request.is_disconnected)
         view = await run_in_threadpool(services.jobs.view, key.tenant, job_id)
     return JobBody.of(view)
+
+
+@router.post("/{job_id}/cancel", responses=_NOT_FOUND, response_model_exclude_none=True)
+def cancel_job(job_id: str, services: ServicesDep, key: Writer) -> JobBody:
+    """Ask for the end of a job; answers the job as it is then, and may be repeated.
+
+    A job that no worker holds is `cancelled` at once. A running one shows `cancel_requested` until
+    its worker has stopped, a few seconds at most as a rule. One that has ended stays as it is.
+    """
+    return JobBody.of(services.jobs.cancel(key.tenant, job_id))
 
 
 @router.get(

@@ -8,13 +8,23 @@ References: S3 User Guide, "Event message structure"; MinIO, "Bucket notificatio
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote_plus
 
 from whisperdrop.domain.ids import JobRef
-from whisperdrop.domain.keys import Drop, parse_media_key
+from whisperdrop.domain.keys import MAX_PARTS, Drop, parse_media_key
 
-Work = JobRef | Drop
+
+@dataclass(frozen=True)
+class SpanRef:
+    """One span of a long recording that several workers share."""
+
+    job: JobRef
+    n: int
+
+
+Work = JobRef | Drop | SpanRef
 
 
 class MalformedEventError(ValueError):
@@ -43,6 +53,23 @@ class _Direct:
     @staticmethod
     def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:  # noqa: ARG004 – same shape for all
         yield JobRef(body["tenant"], body["job_id"])
+
+
+class _Span:
+    """Sent by the worker that has planned a long recording."""
+
+    KIND: ClassVar[str] = "whisperdrop.span"
+
+    @staticmethod
+    def infer(body: dict[str, Any]) -> bool:
+        return body.get("kind") == _Span.KIND
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:  # noqa: ARG004 – same shape for all
+        n = body["n"]
+        if type(n) is not int or not 0 <= n < MAX_PARTS:
+            raise MalformedEventError(f"not the number of a span: {n!r}")
+        yield SpanRef(JobRef(body["tenant"], body["job_id"]), n)
 
 
 class _S3Test:
@@ -92,12 +119,19 @@ class _EventBridge:
             yield work
 
 
-_KINDS: tuple[type[_Kind], ...] = (_Direct, _S3Records, _EventBridge, _S3Test)
+_KINDS: tuple[type[_Kind], ...] = (_Direct, _Span, _S3Records, _EventBridge, _S3Test)
 
 
 def direct_message(ref: JobRef) -> str:
     """The body of our own message for ``ref``."""
     return json.dumps({"kind": _Direct.KIND, "tenant": ref.tenant, "job_id": ref.job_id})
+
+
+def span_message(span: SpanRef) -> str:
+    """The body of our own message for ``span``."""
+    ref = span.job
+    body = {"kind": _Span.KIND, "tenant": ref.tenant, "job_id": ref.job_id, "n": span.n}
+    return json.dumps(body)
 
 
 def parse_event(text: str, *, bucket: str) -> list[Work]:

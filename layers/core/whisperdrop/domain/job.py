@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -60,19 +60,47 @@ class JobRequest(_Document):
         return JobRef(self.tenant, self.job_id)
 
 
-class Progress(_Document):
-    """How far a worker is; seconds are of audio."""
+Stage = Literal["loading", "decoding", "transcribing"]
+_STAGES: tuple[Stage, ...] = get_args(Stage)
 
-    stage: Literal["loading", "decoding", "transcribing"] = "loading"
+
+class Progress(_Document):
+    """How far a worker is; seconds are of audio, except in ``eta_s``."""
+
+    stage: Stage = "loading"
     done_s: float = 0.0
     total_s: float | None = None
+    eta_s: float | None = None
+    """Wall seconds until the end, as far as one can tell."""
+    least_percent: float = 0.0
+    """What was shown before: a length that is corrected never takes it back."""
 
     @property
     def percent(self) -> float | None:
         """0–100, or None while the length is unknown."""
         if not self.total_s:
             return None
-        return round(100 * min(1.0, self.done_s / self.total_s), 1)
+        share = 100 * min(1.0, self.done_s / self.total_s)
+        return round(max(share, self.least_percent), 1)
+
+    def after(self, before: Self) -> Self:
+        """This state as it may be shown after ``before``: nothing of it goes back.
+
+        Seconds that were only decoded are not done, a known length stays known, and reports of
+        stages that overlap show the later stage.
+        """
+        done_s = before.done_s
+        if self.stage == "transcribing":
+            done_s = max(done_s, self.done_s)
+        total_s = before.total_s if self.total_s is None else self.total_s
+        return self.model_copy(
+            update={
+                "stage": max(before.stage, self.stage, key=_STAGES.index),
+                "done_s": done_s,
+                "total_s": None if total_s is None else max(total_s, done_s),
+                "least_percent": before.percent or 0.0,
+            }
+        )
 
 
 class Lease(_Document):
@@ -129,6 +157,8 @@ class Outcome(_Document):
     drop_key: str | None = None
     """Set for a bucket drop: where to render it is derived from this."""
     correlation_id: str | None = None
+    parts: int = 0
+    """Checkpoints that a job which succeeded leaves behind; 0 saves looking for them."""
 
     @classmethod
     def of(
@@ -140,6 +170,7 @@ class Outcome(_Document):
         error: JobFailure | None = None,
         usage: Usage | None = None,
         lease: Lease | None = None,
+        parts: int = 0,
     ) -> Self:
         """How ``request`` ended; ``lease`` is that of the attempt that ended it, if any did."""
         return cls(
@@ -155,6 +186,7 @@ class Outcome(_Document):
             usage=usage,
             drop_key=request.media_key if request.source == "drop" else None,
             correlation_id=request.correlation_id,
+            parts=parts,
         )
 
     @property
@@ -167,6 +199,12 @@ class PendingMarker(_Document):
     """``pending/{tenant}/{job}``. Its time of modification says when it was last queued."""
 
     requeues: int = 0
+
+
+class CancelMarker(_Document):
+    """``jobs/{tenant}/{job}/cancel``: that it is there says all that a worker asks."""
+
+    requested_at: AwareDatetime
 
 
 class WorkerReport(_Document):
@@ -189,6 +227,8 @@ class JobView(_Document):
     lease: Lease | None = None
     outcome: Outcome | None = None
     upload_expires_at: AwareDatetime | None = None
+    cancel_requested: bool = False
+    """Its owner asked for its end, and it has not ended yet."""
 
 
 def derive_status(

@@ -6,6 +6,10 @@ inbox/{tenant}/any/path.mp3               bucket drop, watched too
 outbox/{tenant}/any/path.mp3.{json,txt}   what a drop is rendered to
 jobs/{tenant}/{job}/request.json          write once
 jobs/{tenant}/{job}/lease.json            compare and swap
+jobs/{tenant}/{job}/cancel                write once; its owner wants no more of it
+jobs/{tenant}/{job}/parts/{n}.json        write once; finished windows, n with leading zeros
+jobs/{tenant}/{job}/plan.json             write once; how workers share a long recording
+jobs/{tenant}/{job}/spans/{n}.json        compare and swap; who works on a span of the plan
 jobs/{tenant}/{job}/outcome.json          write once
 results/{tenant}/{job}/transcript.json    write once, before the outcome
 pending/{tenant}/{job}                    marker from creation to outcome
@@ -26,6 +30,9 @@ WORKERS = "workers/"
 API_KEYS = "keys/"
 
 _MAX_KEY_BYTES = 1024  # of S3
+_PART_DIGITS = 5  # 24 h of audio have less than 6,000 parts
+MAX_PARTS = 10**_PART_DIGITS
+"""Numbers of parts and spans are below this."""
 
 
 def upload(ref: JobRef, name: str) -> str:
@@ -43,6 +50,11 @@ def outbox(drop_key: str, extension: str) -> str:
     return f"outbox/{drop_key.removeprefix(INBOX)}.{extension}"
 
 
+def documents(ref: JobRef) -> str:
+    """Prefix of all that says how far it is."""
+    return f"jobs/{ref.tenant}/{ref.job_id}/"
+
+
 def request(ref: JobRef) -> str:
     """What was asked for."""
     return f"jobs/{ref.tenant}/{ref.job_id}/request.json"
@@ -51,6 +63,36 @@ def request(ref: JobRef) -> str:
 def lease(ref: JobRef) -> str:
     """Who is working on it."""
     return f"jobs/{ref.tenant}/{ref.job_id}/lease.json"
+
+
+def cancel(ref: JobRef) -> str:
+    """Marker that its owner asked for its end."""
+    return f"jobs/{ref.tenant}/{ref.job_id}/cancel"
+
+
+def parts(ref: JobRef) -> str:
+    """Prefix of what is finished of it; a listing has it in order."""
+    return f"jobs/{ref.tenant}/{ref.job_id}/parts/"
+
+
+def part(ref: JobRef, n: int) -> str:
+    """Its ``n``-th finished piece, from 0."""
+    return f"{parts(ref)}{n:0{_PART_DIGITS}}.json"
+
+
+def plan(ref: JobRef) -> str:
+    """How workers share it."""
+    return f"jobs/{ref.tenant}/{ref.job_id}/plan.json"
+
+
+def spans(ref: JobRef) -> str:
+    """Prefix of the leases of its spans."""
+    return f"jobs/{ref.tenant}/{ref.job_id}/spans/"
+
+
+def span(ref: JobRef, n: int) -> str:
+    """Who is working on its ``n``-th span, from 0."""
+    return f"{spans(ref)}{n:0{_PART_DIGITS}}.json"
 
 
 def outcome(ref: JobRef) -> str:

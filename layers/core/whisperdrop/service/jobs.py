@@ -1,4 +1,4 @@
-"""Jobs as their owners meet them: create one, look at one, fetch its transcript."""
+"""Jobs as their owners meet them: create one, look at one, cancel it, fetch its transcript."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.domain.transcript import Transcript
 from whisperdrop.errors import JobNotFoundError, LostRaceError, NotReadyError
 from whisperdrop.ports import Clock, JobQueue, ObjectStore, PresignedUpload, Presigner
+from whisperdrop.service.cancellation import cancel, cancel_requested
 from whisperdrop.service.documents import dump, read, read_intact, write_once
 
 
@@ -140,7 +141,16 @@ class JobService:
             name=request.name,
             lease=lease if running else None,
             upload_expires_at=request.upload_expires_at,
+            cancel_requested=cancel_requested(self._store, ref),
         )
+
+    def cancel(self, tenant: str, job_id: str) -> JobView:
+        """Ask for the end of the job, and look at it; one that has ended stays as it is.
+
+        A worker that holds it needs a moment to stop. Raises JobNotFoundError as ``view`` does.
+        """
+        cancel(self._store, self._ref(tenant, job_id), self._clock)
+        return self.view(tenant, job_id)
 
     def outcome(self, ref: JobRef) -> Outcome | None:
         """How the job ended, or None: one request to the store, so cheap to ask again."""

@@ -22,6 +22,7 @@ from whisperdrop.domain.job import (
 from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import UploadExpiredError
 from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
+from whisperdrop.service.cancellation import cancel_requested, cancelled
 from whisperdrop.service.documents import DamagedDocumentError, read, read_intact
 from whisperdrop.service.drops import admit_drop, is_admitted, job_of_drop
 from whisperdrop.service.jobs import mark_pending, overdue
@@ -40,6 +41,8 @@ class SweepReport:
     seen: int = 0
     requeued: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    """Whoever was to end them, at their owner's wish, died first."""
     finished: list[str] = field(default_factory=list)
     """Had an outcome already; what follows from it was completed."""
     dropped: list[str] = field(default_factory=list)
@@ -122,6 +125,10 @@ class Sweep:
         if lease is not None and lease.live(now):
             if at_once:
                 self._without_message.add(ref)
+            return
+        if cancel_requested(self._store, ref):
+            settle(self._store, cancelled(request, now))
+            report.cancelled.append(ref.job_id)
             return
         began = lease is not None or request.source == "drop"
         if began or self._store.head(request.media_key) is not None:
