@@ -1,5 +1,6 @@
 """Real files, real processes: decoding as the worker does it, and what a hostile file can do."""
 
+import gc
 import importlib.util
 import os
 import select
@@ -338,6 +339,47 @@ def test_a_header_that_declares_too_much_is_not_believed(
     np.testing.assert_array_equal(samples(decoder, wav), whole)
 
 
+@pytest.mark.parametrize(
+    ("extension", "codec", "rate"),
+    [("wav", "pcm_s16le", 44100), ("mp3", "libmp3lame", 44100), ("opus", "libopus", 48000)],
+)
+def test_the_expected_length_is_known_with_the_first_block(
+    decoder: Decoder, speech: Path, tmp_path: Path, extension: str, codec: str, rate: int
+) -> None:
+    blocks = decoder.decode(encode(speech, tmp_path / f"media.{extension}", codec, rate))
+    assert blocks.expected_s is None
+    first = next(blocks)
+    expected = blocks.expected_s
+    whole = (len(first) + sum(map(len, blocks))) / 16000
+    assert expected == pytest.approx(whole, rel=0.01)
+    assert blocks.expected_s == expected
+
+
+@pytest.mark.parametrize("declared", [0, DAY])
+def test_where_the_header_tells_no_length_or_too_much_the_packets_tell(
+    decoder: Decoder, tmp_path: Path, declared: int
+) -> None:
+    blocks = decoder.decode(flac_silence(tmp_path / "media", 120, declared))
+    assert sum(map(len, blocks)) == 120 * 16000
+    assert blocks.expected_s == pytest.approx(120, rel=0.01)
+
+
+@pytest.mark.parametrize("declared", [1, HOUR])
+def test_a_lying_header_does_no_harm(decoder: Decoder, tmp_path: Path, declared: int) -> None:
+    blocks = decoder.decode(flac_silence(tmp_path / "media", 120, declared))
+    assert sum(map(len, blocks)) == 120 * 16000
+    assert blocks.expected_s == declared
+
+
+def test_a_file_without_samples_expects_nothing(decoder: Decoder, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.write_bytes(b"garbage" * 100)
+    blocks = decoder.decode(media)
+    with pytest.raises(MediaError):
+        next(blocks)
+    assert blocks.expected_s is None
+
+
 def test_a_lying_header_costs_little_memory_until_the_count_tells(
     own: tuple[Decoder, int], day: Path
 ) -> None:
@@ -366,8 +408,32 @@ def test_closing_the_generator_ends_the_decoder(own: tuple[Decoder, int], day: P
     blocks = decoder.decode(day)
     next(blocks)
     assert len(children(server)) == 1
-    blocks.close()  # type: ignore[attr-defined]  # a generator, typed as what it is used as
+    blocks.close()
     assert children(server) == []
+    assert next(blocks, None) is None
+
+
+def test_forgetting_the_blocks_ends_the_decoder(own: tuple[Decoder, int], day: Path) -> None:
+    decoder, server = own
+    blocks = decoder.decode(day)
+    next(blocks)
+    assert len(children(server)) == 1
+    gc.disable()  # the reference count alone has to do it
+    try:
+        del blocks
+        assert children(server) == []
+    finally:
+        gc.enable()
+
+
+def test_nothing_starts_before_the_first_block_is_asked_for(
+    own: tuple[Decoder, int], tmp_path: Path
+) -> None:
+    decoder, server = own
+    blocks = decoder.decode(tmp_path / "not-there-yet")
+    assert children(server) == []
+    blocks.close()
+    assert next(blocks, None) is None
 
 
 def test_a_killed_decoder_fails_its_own_file_only(own: tuple[Decoder, int], day: Path) -> None:

@@ -22,12 +22,14 @@ import av.logging
 
 from whisperdrop_worker.decode_protocol import (
     DONE,
+    EXPECTED,
     FAILED,
     HEADER,
     MAX_PAYLOAD_BYTES,
     SAMPLE_RATE,
     SAMPLES,
     DecodeJob,
+    plausible_seconds,
 )
 from whisperdrop_worker.forkserver import serve
 from whisperdrop_worker.sandbox import confine
@@ -68,8 +70,8 @@ def decode_job(request: bytes, output: socket.socket) -> None:
     job = DecodeJob.from_bytes(request)
     try:
         confine(Path(job.directory), memory_bytes=job.memory_bytes, cpu_seconds=job.cpu_seconds)
-        for block in _decode(job):
-            _send(output, SAMPLES, block)
+        for kind, payload in _decode(job):
+            _send(output, kind, payload)
         _send(output, DONE, b"")
     except _RefusedError as refused:
         _fail(output, refused.code, str(refused))
@@ -85,21 +87,25 @@ def decode_job(request: bytes, output: socket.socket) -> None:
         _fail(output, "undecodable_media", f"{_UNDECODABLE}: {type(error).__name__}")
 
 
-def _decode(job: DecodeJob) -> Iterator[bytes]:
-    """Blocks of samples of the first audio stream, never more than ``job.max_seconds`` in all."""
+def _decode(job: DecodeJob) -> Iterator[tuple[bytes, bytes]]:
+    """The expected length, then blocks of samples, as kinds and payloads of frames.
+
+    Of the first audio stream, and never more than ``job.max_seconds`` in all.
+    """
     faults: list[str] = []
     left = round(job.max_seconds * SAMPLE_RATE)
     allowed = left
     with _open(job.name) as container:
         stream = _first_audio(container)
-        _refuse_declared_length(container, stream, job)
+        expected_s = _expected_seconds(container, stream, job)
+        yield EXPECTED, json.dumps({"expected_s": expected_s}).encode()
         for frame in _resampled(_frames(container, stream, faults)):
             left -= frame.samples
             if left < 0:
                 raise _too_long(job.max_seconds)
             samples = memoryview(frame.planes[0])[: 2 * frame.samples]
             for start in range(0, len(samples), MAX_PAYLOAD_BYTES):
-                yield bytes(samples[start : start + MAX_PAYLOAD_BYTES])
+                yield SAMPLES, bytes(samples[start : start + MAX_PAYLOAD_BYTES])
     if left == allowed and faults:
         raise _RefusedError("undecodable_media", f"{_UNDECODABLE}: {faults[0]}")
     if left == allowed:
@@ -134,33 +140,36 @@ def _first_audio(container: av.container.InputContainer) -> av.AudioStream:
     return stream
 
 
-def _refuse_declared_length(
+def _expected_seconds(
     container: av.container.InputContainer, stream: av.AudioStream, job: DecodeJob
-) -> None:
-    """Refuse a file that is too long before the first sample is decoded.
+) -> float | None:
+    """Length by the header or the packets, in seconds; None where neither tells.
 
-    Headers are often wrong: a WAV from a pipe declares 4 GB, an MP3 without an index has its
-    length guessed, an interrupted recording has none. So where the header tells no length, or too
-    much, the packets are counted, which costs a fraction of decoding them. What those say may be
-    a lie as well: the samples are counted in any case.
+    Refuses a file that is too long before the first sample is decoded. Headers are often wrong: a
+    WAV from a pipe declares 4 GB, an MP3 without an index has its length guessed, an interrupted
+    recording has none. So where the header tells no length, or too much, the packets are counted,
+    which costs a fraction of decoding them. What those say may be a lie as well: the samples are
+    counted in any case.
     """
     seconds = _declared_seconds(container, stream)
     if seconds is not None and seconds <= job.max_seconds:
-        return
+        return seconds
     with _open(job.name) as again:
         seconds = _packet_seconds(again, job.max_seconds)
     if seconds > job.max_seconds:
         raise _too_long(job.max_seconds)
+    return plausible_seconds(seconds)
 
 
 def _declared_seconds(
     container: av.container.InputContainer, stream: av.AudioStream
 ) -> float | None:
+    declared: float | None = None
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None:
-        return container.duration / av.time_base
-    return None
+        declared = plausible_seconds(float(stream.duration * stream.time_base))
+    if declared is None and container.duration is not None:
+        declared = plausible_seconds(container.duration / av.time_base)
+    return declared
 
 
 def _packet_seconds(container: av.container.InputContainer, enough: float) -> float:

@@ -16,8 +16,12 @@ SAMPLE_RATE = 16_000
 BLOCK_SECONDS = 30
 MAX_PAYLOAD_BYTES = 2 * BLOCK_SECONDS * SAMPLE_RATE
 
+MAX_EXPECTED_SECONDS = 1e7
+"""Nearly four months: whatever declares to be longer is wrong."""
+
 HEADER = struct.Struct("<cI")
 SAMPLES = b"A"  # 16-bit little-endian samples, at most BLOCK_SECONDS of them
+EXPECTED = b"L"  # JSON {"expected_s": number or null}: the first frame, if there is one
 FAILED = b"E"  # JSON {"code", "message"}, codes of whisperdrop.errors; the last frame
 DONE = b"D"  # empty: everything was sent; the last frame
 
@@ -55,3 +59,13 @@ class DecodeJob:
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of ``to_bytes``."""
         return cls(**json.loads(data))
+
+
+def plausible_seconds(value: object) -> float | None:
+    """``value`` if it is a length that a recording may have, in seconds; otherwise None.
+
+    Not for limits: what is plausible may still be a lie.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 < value <= MAX_EXPECTED_SECONDS else None  # a NaN is not either
