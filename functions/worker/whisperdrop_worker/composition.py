@@ -10,8 +10,13 @@ from whisperdrop.ports import ObjectStore
 from whisperdrop.service.clock import utc_now
 from whisperdrop.service.proof import prove_conditional_writes
 from whisperdrop_worker.decode import DecodeLimits, Decoder
-from whisperdrop_worker.engine import Engine, EngineDefaults, FasterWhisperEngine
+from whisperdrop_worker.engine import Engine, EngineDefaults
+from whisperdrop_worker.engine.guard import Guard
+from whisperdrop_worker.engine.whisper import Tuning, WhisperEngine
+from whisperdrop_worker.fanout import FanOut
+from whisperdrop_worker.model_pool import ModelPool
 from whisperdrop_worker.models import ModelResolver
+from whisperdrop_worker.planner import FanOutPolicy
 from whisperdrop_worker.poller import Poller
 from whisperdrop_worker.processor import JobPolicy, JobProcessor
 from whisperdrop_worker.settings import WorkerSettings
@@ -38,7 +43,8 @@ class Worker:
             self.interactive,
             self.bulk,
             bucket=self.settings.bucket,
-            slots=self.settings.slots,
+            interactive_slots=self.settings.interactive_slots,
+            bulk_slots=self.settings.bulk_slots,
             receive_wait_s=self.settings.receive_wait_seconds,
             visibility_s=round(self.settings.lease_seconds),
             clock=utc_now,
@@ -63,19 +69,39 @@ def build_engine(settings: WorkerSettings) -> tuple[Decoder, Engine]:
             s3_client(addressing_style=settings.s3_addressing_style), name
         ),
     )
-    engine = FasterWhisperEngine(
+    pool = ModelPool(
         resolver,
         device=settings.whisper_device,
         compute_type=settings.whisper_compute_type,
         cpu_threads=settings.cpu_threads,
         num_workers=settings.model_calls,
+        memory_bytes=settings.model_memory_bytes,
+        idle_s=settings.model_idle_seconds,
+    )
+    engine = WhisperEngine(
+        pool,
+        calls=settings.model_calls,
+        max_batch=settings.batch_size,
         defaults=EngineDefaults(
             beam_size=settings.whisper_beam_size,
             vad_filter=settings.whisper_vad_filter,
             language=settings.whisper_language,
         ),
+        tuning=Tuning(guard=_guard(settings)),
     )
     return decoder, engine
+
+
+def _guard(settings: WorkerSettings) -> Guard:
+    everything = Guard()
+    return Guard(
+        max_compression=everything.max_compression if settings.guard_loops else None,
+        max_tokens_per_s=everything.max_tokens_per_s if settings.guard_loops else None,
+        min_avg_logprob=everything.min_avg_logprob if settings.guard_confidence else None,
+        min_words_per_s=everything.min_words_per_s if settings.guard_missing_words else None,
+        max_no_speech=everything.max_no_speech if settings.guard_silence else None,
+        ladder=everything.ladder if settings.guard_ladder else (),
+    )
 
 
 def build(settings: WorkerSettings) -> Worker:
@@ -86,6 +112,26 @@ def build(settings: WorkerSettings) -> Worker:
     sqs = sqs_client()
     decoder, engine = build_engine(settings)
     decoder.warm()
+    bulk = SqsJobQueue(sqs, settings.bulk_queue_url)
+    fanout = FanOut(
+        store,
+        bulk,
+        decoder,
+        engine,
+        policy=FanOutPolicy(
+            min_s=settings.fanout_min_seconds,
+            span_s=settings.fanout_span_seconds,
+            always=settings.fanout_always,
+            poll_s=settings.fanout_poll_seconds,
+            lease_s=settings.lease_seconds,
+            cancel_poll_s=settings.cancel_poll_seconds,
+            max_failures=settings.max_failures,
+            max_media_bytes=settings.max_media_bytes,
+        ),
+        owner=settings.worker_id,
+        scratch=settings.scratch_dir,
+        clock=utc_now,
+    )
     processor = JobProcessor(
         store,
         decoder,
@@ -95,18 +141,20 @@ def build(settings: WorkerSettings) -> Worker:
         policy=JobPolicy(
             lease_s=settings.lease_seconds,
             progress_s=settings.progress_seconds,
+            cancel_poll_s=settings.cancel_poll_seconds,
             max_failures=settings.max_failures,
             max_media_bytes=settings.max_media_bytes,
         ),
         owner=settings.worker_id,
         scratch=settings.scratch_dir,
         clock=utc_now,
+        fanout=fanout,
     )
     return Worker(
         settings=settings,
         store=store,
         interactive=SqsJobQueue(sqs, settings.interactive_queue_url),
-        bulk=SqsJobQueue(sqs, settings.bulk_queue_url),
+        bulk=bulk,
         decoder=decoder,
         engine=engine,
         processor=processor,

@@ -43,12 +43,45 @@ class WorkerSettings(CoreSettings):
     """Threads of one call into the model. Default: the cores divided among the calls in flight;
     calls of one thread, side by side, beat one call of many threads."""
 
+    batch_size: int | None = Field(None, ge=1)
+    """Windows in one call into the model, at most; what waits is taken, nothing is waited for.
+    Fewer where a call would last longer than a second or so. Default: 8 on a CPU, 16 on a GPU."""
+
+    guard_loops: bool = True
+    """Transcribe again what repeats itself (text that compresses too well, too many tokens)."""
+
+    guard_confidence: bool = True
+    """Transcribe again what the model itself finds unlikely."""
+
+    guard_missing_words: bool = True
+    """Transcribe again what has fewer words than its speech must have."""
+
+    guard_silence: bool = True
+    """Drop text where the model hears no speech."""
+
+    guard_ladder: bool = True
+    """Sample at rising temperatures where transcribing again at full length has not helped."""
+
     model_calls: int = Field(default_factory=lambda: min(4, _cores()), ge=1)
     """Calls into the model at the same time. Default: one per core, at most 4."""
 
-    worker_slots: int | None = Field(None, ge=1)
-    """Jobs held at the same time. Default: `MODEL_CALLS` plus one, because one slot takes
-    interactive jobs only."""
+    interactive_slots: int = Field(16, ge=1)
+    """Jobs of the interactive queue held at the same time, whatever the bulk queue holds. They take
+    turns at the model; each costs its file on disk and a decoding process of some tens of MB."""
+
+    bulk_slots: int = Field(8, ge=1)
+    """Jobs of the bulk queue held at the same time, more than `MODEL_CALLS`, so that a short
+    recording does not wait for the end of a few long ones. Each costs what an interactive one
+    does."""
+
+    model_memory_bytes: int | None = Field(None, ge=1)
+    """What the weights of all models in memory may take together, in bytes; the least recently used
+    go first. Default: half of the machine's (or container's) memory on a CPU, because loading a
+    model takes up to twice its room and calls need some too; no limit on a GPU."""
+
+    model_idle_seconds: float = Field(900, gt=0)
+    """A model that was loaded on demand and that no job has used for so many seconds is unloaded;
+    those in `WHISPER_MODELS` stay. Default: 15 min, many times what loading costs."""
 
     model_dir: Path = Path(".local/models")
     """Directory for models that were downloaded or joined from parts."""
@@ -80,9 +113,28 @@ class WorkerSettings(CoreSettings):
     progress_seconds: float = Field(5, gt=0)
     """Least time between two published states of progress, in seconds; each is one write."""
 
+    cancel_poll_seconds: float = Field(1, gt=0)
+    """How often a worker asks whether the job that it works on was cancelled, in seconds; each time
+    is one small request to the store."""
+
     max_failures: int = Field(4, ge=1)
     """Failed attempts, deaths of workers included, before a job fails for good. Below the queues'
     five receives, so that the fifth delivery says why. A job handed back does not count."""
+
+    fanout_min_seconds: float | None = Field(None, gt=0)
+    """Bulk recordings of at least so many seconds of audio are shared among the workers that report
+    themselves. Default: none; worth it from about an hour on, with workers to spare."""
+
+    fanout_span_seconds: float = Field(600, gt=0)
+    """About how many seconds of audio a worker claims at a time of a recording that is shared."""
+
+    fanout_always: bool = False
+    """Share long recordings without looking for other workers: where they are started by the
+    messages themselves, as in Lambda, and report nothing."""
+
+    fanout_poll_seconds: float = Field(1, gt=0)
+    """How often the holder of a shared recording looks what the others have done, in seconds; each
+    time is a listing, and two while it has nothing to do itself."""
 
     receive_wait_seconds: int = Field(5, ge=0, le=20)
     """Long poll of a queue, in seconds: the longest that an idle worker takes to stop."""
@@ -93,8 +145,3 @@ class WorkerSettings(CoreSettings):
 
     worker_id: str = Field(default_factory=_fresh_id)
     """Name of this process in leases and reports."""
-
-    @property
-    def slots(self) -> int:
-        """Jobs held at the same time."""
-        return self.worker_slots or self.model_calls + 1

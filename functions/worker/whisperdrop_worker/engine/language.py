@@ -1,0 +1,41 @@
+"""What language a recording is in."""
+
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from whisperdrop_worker.engine.attempts import Encoding
+from whisperdrop_worker.engine.recognizer import Answer, Ask, Prompt, Style
+from whisperdrop_worker.engine.windows import Window
+
+DETECTION_SPEECH_S = 25.0
+"""Speech to listen to before the language of a recording is decided: about what Whisper hears in
+its first 30 s."""
+
+
+@dataclass(frozen=True)
+class DocumentLanguage:
+    """The language of a recording, and how sure that is."""
+
+    code: str
+    probability: float = 1.0
+
+
+def detect(window: Window, encoding: Encoding) -> Generator[Ask, Answer, Answer]:
+    """Ask for the languages of ``window`` alone."""
+    encoded_s = encoding.seconds(window.duration_s)
+    answer = yield Ask(window.audio, encoded_s, Style(), Prompt(None), 0, detect_only=True)
+    return answer
+
+
+def decide(heard: Sequence[tuple[Window, Answer]]) -> DocumentLanguage:
+    """The language of a recording whose first windows were ``heard``, weighed by their speech."""
+    weights: dict[str, float] = defaultdict(float)
+    total = 0.0
+    for window, answer in heard:
+        weight = window.speech_s() + 0.1
+        total += weight
+        for code, probability in answer.languages:
+            weights[code] += weight * probability
+    code = max(weights, key=lambda one: weights[one])
+    return DocumentLanguage(code, weights[code] / total)

@@ -1,0 +1,236 @@
+"""``Engine`` on Whisper models: the front end of each job, and one scheduler for all of them."""
+
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from whisperdrop.domain.job import Progress
+from whisperdrop.domain.options import TranscribeOptions
+from whisperdrop.domain.transcript import Transcript
+from whisperdrop.errors import InvalidValueError
+from whisperdrop_worker.engine.attempts import Encoding
+from whisperdrop_worker.engine.guard import Guard
+from whisperdrop_worker.engine.interface import (
+    Checkpoints,
+    Cut,
+    EngineDefaults,
+    EngineResult,
+    OnProgress,
+    Priority,
+    Samples,
+    SampleStream,
+    Stretch,
+    Survey,
+)
+from whisperdrop_worker.engine.language import DocumentLanguage
+from whisperdrop_worker.engine.recognizer import Prompt, Recognizer, Style
+from whisperdrop_worker.engine.scheduler import Lane, Scheduler
+from whisperdrop_worker.engine.transcription import Transcription
+from whisperdrop_worker.engine.windows import Cutting, Window, Windower
+from whisperdrop_worker.model_pool import LoadedModel, ModelPool
+
+CPU_BATCH = 8
+GPU_BATCH = 16
+"""Windows in one call. Each step of the decoder reads all of its weights, once for a batch."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How recordings are cut, encoded and guarded."""
+
+    cutting: Cutting = field(default_factory=Cutting)
+    encoding: Encoding = field(default_factory=Encoding)
+    guard: Guard = field(default_factory=Guard)
+
+
+class WhisperEngine:
+    """``Engine``: windows at their own length, batched over jobs, guarded, stitched."""
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        *,
+        calls: int = 2,
+        max_batch: int | None = None,
+        defaults: EngineDefaults | None = None,
+        tuning: Tuning | None = None,
+    ) -> None:
+        """``calls`` into the model at a time, of up to ``max_batch`` windows each; None means
+        ``CPU_BATCH`` or ``GPU_BATCH``."""
+        self._pool = pool
+        self._defaults = defaults or EngineDefaults()
+        self._tuning = tuning or Tuning()
+        self._lock = threading.Lock()
+        self._recognizers = WeakKeyDictionary[LoadedModel, Recognizer]()
+        if max_batch is None:
+            max_batch = GPU_BATCH if pool.device == "cuda" else CPU_BATCH
+        self._scheduler = Scheduler(calls=calls, max_batch=max_batch)
+
+    def preload(self, models: Iterable[str]) -> None:
+        """See ``Engine``."""
+        self._pool.preload(models)
+
+    def loaded(self) -> tuple[str, ...]:
+        """See ``Engine``."""
+        return self._pool.loaded()
+
+    def close(self) -> None:
+        """See ``Engine``."""
+        self._scheduler.close()
+        self._pool.close()
+
+    def transcribe(
+        self,
+        audio: SampleStream,
+        *,
+        job_id: str,
+        model: str,
+        options: TranscribeOptions,
+        on_progress: OnProgress,
+        priority: Priority = Priority.BULK,
+        checkpoints: Checkpoints | None = None,
+    ) -> EngineResult:
+        """See ``Engine``."""
+        with ExitStack() as stack:
+            stack.enter_context(closing(audio))
+            job, lane, load_s = self._begin(
+                stack, model, options, on_progress, priority, checkpoints=checkpoints
+            )
+            windower = Windower(self._tuning.cutting, skip_silence=self._skip_silence(options))
+            job.run(windower, audio)
+        transcript = Transcript(
+            job_id=job_id,
+            model=model,
+            task=options.task,
+            language=job.language.code,
+            language_probability=job.language.probability,
+            duration=windower.seconds,
+            duration_after_vad=round(job.window_s, 3),
+            segments=job.segments,
+        )
+        return EngineResult(transcript, engine_s=lane.busy_s, load_s=load_s)
+
+    def survey(
+        self,
+        audio: SampleStream,
+        *,
+        model: str,
+        options: TranscribeOptions,
+        on_progress: OnProgress,
+    ) -> Survey:
+        """See ``Engine``."""
+        with ExitStack() as stack:
+            stack.enter_context(closing(audio))
+            job, _, _ = self._begin(stack, model, options, on_progress, Priority.BULK)
+            windower = Windower(self._tuning.cutting, skip_silence=self._skip_silence(options))
+            cuts = job.survey(windower, audio)
+        language = job.language
+        return Survey(cuts, language.code, language.probability, windower.seconds)
+
+    def transcribe_windows(
+        self,
+        windows: Iterable[tuple[Cut, Samples]],
+        *,
+        model: str,
+        options: TranscribeOptions,
+        language: str,
+        on_progress: OnProgress,
+    ) -> Stretch:
+        """See ``Engine``."""
+        with ExitStack() as stack:
+            job, lane, load_s = self._begin(
+                stack, model, options, on_progress, Priority.BULK, heard=DocumentLanguage(language)
+            )
+            job.run_windows(
+                Window(index, cut.start, audio, np.frombuffer(cut.speech, np.uint8))
+                for index, (cut, audio) in enumerate(windows)
+            )
+        return Stretch(job.segments, round(job.window_s, 3), lane.busy_s, load_s)
+
+    def _begin(
+        self,
+        stack: ExitStack,
+        model: str,
+        options: TranscribeOptions,
+        on_progress: OnProgress,
+        priority: Priority,
+        *,
+        checkpoints: Checkpoints | None = None,
+        heard: DocumentLanguage | None = None,
+    ) -> tuple[Transcription, Lane, float]:
+        """A job at its model until ``stack`` ends, and the seconds that loading took."""
+        on_progress(Progress(stage="loading"))
+        started = time.perf_counter()
+        loaded = stack.enter_context(self._pool.hold(model))
+        load_s = time.perf_counter() - started
+        recognizer = self._recognizer(loaded)
+        language = self._language(recognizer, model, options)
+        lane = stack.enter_context(self._scheduler.open(recognizer, priority))
+        job = Transcription(
+            lane,
+            self._prompt(options, language),
+            style=self._style(options),
+            guard=self._guard(options),
+            encoding=self._tuning.encoding,
+            on_progress=on_progress,
+            checkpoints=checkpoints,
+            in_flight=2 * self._scheduler.calls * self._scheduler.max_batch,
+            language=heard,
+        )
+        return job, lane, load_s
+
+    def _recognizer(self, loaded: LoadedModel) -> Recognizer:
+        """One for all jobs of a model: that is what lets them share a batch."""
+        with self._lock:
+            if loaded not in self._recognizers:
+                self._recognizers[loaded] = Recognizer(loaded.whisper)
+            return self._recognizers[loaded]
+
+    def _prompt(self, options: TranscribeOptions, language: str | None) -> Prompt:
+        return Prompt(
+            language=language,
+            task=options.task,
+            text=options.prompt,
+            hotwords=options.hotwords,
+        )
+
+    def _style(self, options: TranscribeOptions) -> Style:
+        return Style(
+            beam_size=options.beam_size or self._defaults.beam_size,
+            temperature=options.temperature,
+            words=options.word_timestamps,
+        )
+
+    def _guard(self, options: TranscribeOptions) -> Guard:
+        # Who names a temperature wants that one.
+        return replace(self._tuning.guard, ladder=()) if options.temperature else self._tuning.guard
+
+    def _skip_silence(self, options: TranscribeOptions) -> bool:
+        return self._defaults.vad_filter if options.vad_filter is None else options.vad_filter
+
+    def _language(
+        self, recognizer: Recognizer, model: str, options: TranscribeOptions
+    ) -> str | None:
+        """The language to force, or None to detect it. Refuses what would be silently wrong."""
+        if not recognizer.multilingual:
+            if options.task == "translate":
+                raise InvalidValueError(
+                    f"model {model!r} only knows English and cannot translate: choose a "
+                    "multilingual model"
+                )
+            if options.language not in {None, "en"}:
+                raise InvalidValueError(
+                    f"model {model!r} only knows English: choose a multilingual model for "
+                    f"language {options.language!r}"
+                )
+            return "en"
+        language = options.language or self._defaults.language
+        # Older models lack a token for Cantonese.
+        if language and not recognizer.knows(language):
+            raise InvalidValueError(f"model {model!r} does not know the language {language!r}")
+        return language
