@@ -16,6 +16,7 @@ from whisperdrop.domain.job import (
     Usage,
 )
 from whisperdrop.domain.options import TranscribeOptions
+from whisperdrop.domain.part import Part
 from whisperdrop.domain.transcript import Segment, Transcript
 from whisperdrop.ports import ObjectStore
 from whisperdrop.service.documents import dump
@@ -68,8 +69,7 @@ def an_outcome(ref: JobRef, status: JobStatus = JobStatus.SUCCEEDED, **fields: A
 def a_transcript(ref: JobRef, *texts: str, **fields: Any) -> Transcript:
     """A transcript of one segment of two seconds a text."""
     segments = tuple(
-        Segment(id=n, seek=0, start=2.0 * n, end=2.0 * n + 2, text=text)
-        for n, text in enumerate(texts or (" Hello there.", " General Kenobi."))
+        a_segment(n, text) for n, text in enumerate(texts or (" Hello there.", " General Kenobi."))
     )
     defaults: dict[str, Any] = {
         "job_id": ref.job_id,
@@ -81,6 +81,32 @@ def a_transcript(ref: JobRef, *texts: str, **fields: Any) -> Transcript:
         "segments": segments,
     }
     return Transcript.model_validate(defaults | fields)
+
+
+def a_segment(n: int, text: str) -> Segment:
+    """The ``n``-th segment, of two seconds."""
+    return Segment(id=n, seek=0, start=2.0 * n, end=2.0 * n + 2, text=text)
+
+
+def a_part(n: int, *texts: str, **fields: Any) -> Part:
+    """The ``n``-th part: two windows of ten seconds each, one segment a text."""
+    defaults: dict[str, Any] = {
+        "n": n,
+        "first_window": 2 * n,
+        "end_window": 2 * n + 2,
+        "end_s": 20.0 * n + 20,
+        "window_s": 20.0,
+        "language": "en",
+        "segments": tuple(a_segment(number, text) for number, text in enumerate(texts)),
+    }
+    return Part.model_validate(defaults | fields)
+
+
+def stored_part(store: ObjectStore, ref: JobRef, n: int, *texts: str, **fields: Any) -> Part:
+    """``a_part`` in the store."""
+    part = a_part(n, *texts, **fields)
+    store.create(keys.part(ref, n), dump(part))
+    return part
 
 
 def a_lease(expires_at: datetime, **fields: Any) -> Lease:

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,15 @@ from whisperdrop_local.sample import Sample, bundled
 
 _RATE = 16_000
 
-__all__ = ["Recording", "Sample", "bundled", "folder", "long_recording", "manifest"]
+__all__ = [
+    "Recording",
+    "Sample",
+    "bundled",
+    "english_recording",
+    "folder",
+    "long_recording",
+    "manifest",
+]
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,36 @@ def long_recording(path: Path, seconds: float) -> Path:
 
     Not one sentence over and over: Whisper takes repetition for a failure and decodes it again.
     """
-    spoken = [bundled(name) for name in ("quick_brown_fox", "counting", "hello_world")]
-    others = spoken[0].media.parent.parent.glob("*/*.wav")
-    files = [sample.media for sample in spoken]
-    files += sorted(file for file in others if file.parent.name != "en")
+    spoken = [sample.media for sample in _english()]
+    others = spoken[0].parent.parent.glob("*/*.wav")
+    foreign = sorted(file for file in others if file.parent.name != "en")
+    return _joined(path, seconds, [*spoken, *foreign])
+
+
+def english_recording(path: Path, seconds: float) -> Path:
+    """English speech of at least ``seconds``, as 16 kHz WAV, with pauses of different lengths.
+
+    For tests that need a long recording which a small English model gets through quickly.
+    """
+    return _joined(
+        path, seconds, [sample.media for sample in _english()], pauses_s=(0.4, 1.2, 2.5, 5)
+    )
+
+
+def _english() -> list[Sample]:
+    return [bundled(name) for name in ("quick_brown_fox", "counting", "hello_world")]
+
+
+def _joined(
+    path: Path, seconds: float, files: Sequence[Path], pauses_s: Sequence[float] = (0,)
+) -> Path:
     pieces = itertools.cycle(decode_audio(str(file)) for file in files)
+    pauses = itertools.cycle(pauses_s)
     with wave.open(str(path), "wb") as target:
         target.setnchannels(1)
         target.setsampwidth(2)
         target.setframerate(_RATE)
         while target.getnframes() < seconds * _RATE:
             target.writeframes((next(pieces) * 32767).astype("<i2").tobytes())
+            target.writeframes(bytes(2 * round(next(pauses) * _RATE)))
     return path

@@ -26,6 +26,9 @@ class WrappedStore:
     def get(self, key: str) -> StoredObject | None:
         return self._inner.get(key)
 
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        return self._inner.read_range(key, start, length)
+
     def head(self, key: str) -> ObjectInfo | None:
         return self._inner.head(key)
 

@@ -259,6 +259,33 @@ def test_a_download_is_the_object(under_test: StoreUnderTest, tmp_path: Path) ->
     assert path.read_bytes() == body
 
 
+@pytest.mark.parametrize(
+    ("start", "length", "expected"),
+    [
+        (0, 1, b"0"),
+        (0, 10, b"0123456789"),
+        (3, 4, b"3456"),
+        (9, 1, b"9"),
+        (7, 100, b"789"),
+        (10, 1, b""),
+        (99, 5, b""),
+    ],
+)
+def test_a_range_is_read_as_far_as_the_object_goes(
+    start: int, length: int, expected: bytes, under_test: StoreUnderTest
+) -> None:
+    key = under_test.key("object")
+    under_test.store.put(key, b"0123456789")
+    assert under_test.store.read_range(key, start, length) == expected
+
+
+def test_a_range_of_an_empty_object_or_of_none(under_test: StoreUnderTest) -> None:
+    key = under_test.key("object")
+    assert under_test.store.read_range(key, 0, 5) is None
+    under_test.store.put(key, b"")
+    assert under_test.store.read_range(key, 0, 5) == b""
+
+
 def test_a_download_of_too_many_bytes_is_refused_before_it_begins(
     under_test: StoreUnderTest, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.e2e.running import RunningStack, stack_on_free_ports
 from tests.emulator import find_emulator
 from tests.lanes import lane
 from tests.processes import children, descendants, free_port
-from tests.recordings import bundled, long_recording
+from tests.recordings import bundled, english_recording, long_recording
 from whisperdrop_local.sample import same_words
 
 pytestmark = [pytest.mark.emulator, pytest.mark.speech]
@@ -52,6 +52,76 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_
         assert len(stack.events("worker", "job_ended", job_id)) == 1
         assert len([key for key in stack.keys("usage/") if job_id in key]) == 1
         assert stack.keys("pending/") == []
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+def test_what_a_killed_worker_had_finished_is_not_done_again(
+    shared: bool, project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGRESS_SECONDS", "0.1")
+    monkeypatch.setenv("GUARD_LADDER", "false")  # nothing is sampled: every run says the same
+    if shared:
+        monkeypatch.setenv("FANOUT_MIN_SECONDS", "100")
+        monkeypatch.setenv("FANOUT_SPAN_SECONDS", "30")
+        monkeypatch.setenv("FANOUT_ALWAYS", "true")
+    media = english_recording(tmp_path / "long.wav", seconds=240)
+    with stack_on_free_ports(project_root, tmp_path / "stack") as stack:
+        client = Client(stack.address, stack.api_key)
+        job_id = client.submit(media)
+        folder = f"jobs/default/{job_id}/parts/"
+        _until(lambda: len(stack.keys(folder)) >= 2, timeout_s=60)
+
+        stack.kill("worker")
+        saved = {key: stack.document(key) for key in stack.keys(folder)}
+        raw = {key: _bytes(stack, key) for key in saved}
+        last = list(saved.values())[-1]
+        assert stack.stack.child("worker").check(), "the stack starts it again"
+        first = _first_progress(client, job_id, attempt=2)
+        _until(lambda: len(stack.keys(folder)) > len(saved), timeout_s=60)
+        assert {key: _bytes(stack, key) for key in saved} == raw, "parts are written once"
+        job = client.ended(job_id)
+
+        assert (job["status"], job["attempt"]) == ("succeeded", 2)
+        assert first["done_s"] >= last["end_s"] - 0.001
+        if not shared:
+            (resumed,) = stack.events("worker", "job_resumed", job_id)
+            assert (resumed["parts"], resumed["done_s"]) == (len(saved), last["end_s"])
+        segments = _segments(client, job_id)
+        before = [segment["text"] for part in saved.values() for segment in part["segments"]]
+        assert [segment["text"] for segment in segments[: len(before)]] == before
+        undisturbed = client.submit(media)
+        client.ended(undisturbed)
+        assert segments == _segments(client, undisturbed)
+        assert stack.keys(folder) == [], "they end with their job"
+
+
+def _first_progress(client: Client, job_id: str, attempt: int) -> dict[str, Any]:
+    """What ``attempt`` says of its progress when it first transcribes."""
+    deadline = time.monotonic() + 60
+    while True:
+        job = client.job(job_id)
+        progress: dict[str, Any] = job.get("progress") or {"stage": None}
+        if job.get("attempt") == attempt and progress["stage"] == "transcribing":
+            return progress
+        assert time.monotonic() < deadline, f"still {job}"
+
+
+def _bytes(stack: RunningStack, key: str) -> bytes:
+    found = stack.store.get(key)
+    assert found is not None, f"there is no {key}"
+    return found.body
+
+
+def _segments(client: Client, job_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get(f"/v1/jobs/{job_id}/transcript").json()["segments"]
+    return found
+
+
+def _until(done: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _until_the_first_sample(client: Client, job_id: str) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -67,7 +68,11 @@ def _transcribe(options: argparse.Namespace) -> int:
         language=options.language, task=options.task, word_timestamps=options.word_timestamps
     )
     decoder, engine = build_engine(settings)
-    with tempfile.TemporaryDirectory(prefix="whisperdrop-") as private:
+    with (
+        closing(decoder),
+        closing(engine),
+        tempfile.TemporaryDirectory(prefix="whisperdrop-") as private,
+    ):
         media = Path(private) / "media"
         media.symlink_to(source.resolve())
         result = engine.transcribe(
@@ -94,11 +99,14 @@ def _do_job(address: str) -> int:
         return EXIT_USAGE
     log_to_stderr(logger)
     worker = build(settings)
-    try:
-        outcome = worker.processor.process(work, keep_message=lambda: None, stop=threading.Event())
-    except (AttemptFailedError, LeaseBusyError) as error:
-        print(f"error: not now: {error}", file=sys.stderr)
-        return EXIT_TRY_AGAIN
+    with closing(worker.decoder), closing(worker.engine):
+        try:
+            outcome = worker.processor.process(
+                work, keep_message=lambda: None, stop=threading.Event()
+            )
+        except (AttemptFailedError, LeaseBusyError) as error:
+            print(f"error: not now: {error}", file=sys.stderr)
+            return EXIT_TRY_AGAIN
     if outcome is None:
         what = work.job_id if isinstance(work, JobRef) else work.key
         print(f"error: there is no job for {what}", file=sys.stderr)

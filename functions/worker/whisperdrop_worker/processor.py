@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperdrop.domain import keys
-from whisperdrop.domain.events import Work
+from whisperdrop.domain.events import SpanRef, Work
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.job import JobFailure, JobRequest, JobStatus, Lease, Outcome, Usage
 from whisperdrop.domain.keys import Drop
@@ -26,13 +26,16 @@ from whisperdrop.errors import (
 )
 from whisperdrop.observability import Logger
 from whisperdrop.ports import Clock, ObjectStore
+from whisperdrop.service.cancellation import cancel_requested, cancelled
 from whisperdrop.service.documents import read, read_intact
 from whisperdrop.service.drops import admit_drop
-from whisperdrop.service.leases import HeldLease, LeaseLostError, acquire
+from whisperdrop.service.leases import HeldLease, LeaseBusyError, LeaseLostError, acquire
 from whisperdrop.service.settlement import follow_up, settle
+from whisperdrop_worker.checkpoints import StoreCheckpoints
 from whisperdrop_worker.decode import Decoder
-from whisperdrop_worker.engine import Engine, EngineResult
-from whisperdrop_worker.heartbeat import Heartbeat, InterruptedJobError
+from whisperdrop_worker.engine import Engine, EngineResult, Priority
+from whisperdrop_worker.fanout import FanOut
+from whisperdrop_worker.heartbeat import Heartbeat, InterruptedJobError, JobCancelledError
 
 logger = Logger(service="worker")
 
@@ -49,6 +52,7 @@ class JobPolicy:
 
     lease_s: float
     progress_s: float
+    cancel_poll_s: float
     max_failures: int
     max_media_bytes: int
 
@@ -68,7 +72,9 @@ class JobProcessor:
         owner: str,
         scratch: Path,
         clock: Clock,
+        fanout: FanOut | None = None,
     ) -> None:
+        """Without ``fanout``, no recording is shared with other workers."""
         self._store = store
         self._decoder = decoder
         self._engine = engine
@@ -78,6 +84,7 @@ class JobProcessor:
         self._owner = owner
         self._scratch = scratch
         self._clock = clock
+        self._fanout = fanout
 
     def process(
         self, work: Work, *, keep_message: Callable[[], None], stop: threading.Event
@@ -87,13 +94,17 @@ class JobProcessor:
         Raises LeaseBusyError when another worker has the job, InterruptedJobError when ``stop`` was
         set, AttemptFailedError and StoreError when the job must be tried again.
         """
+        if isinstance(work, SpanRef):
+            self._help(work, keep_message, stop)
+            return None
         ref = self._admit(work) if isinstance(work, Drop) else work
         if ref is None:
             return None
-        # Three requests in the time of one. A lease on a job that has ended harms nobody.
-        with ThreadPoolExecutor(2) as beside:
+        # Four requests in the time of one. A lease on a job that has ended harms nobody.
+        with ThreadPoolExecutor(3) as beside:
             leased = beside.submit(self._acquire, ref)
             asked = beside.submit(read, self._store, JobRequest, keys.request(ref))
+            unwanted = beside.submit(cancel_requested, self._store, ref)
             outcome = self._ended(ref)
         if outcome is not None:
             follow_up(self._store, outcome)
@@ -106,9 +117,23 @@ class JobProcessor:
         if held.attempt > 1 and (outcome := self._ended(ref)):
             follow_up(self._store, outcome)
             return outcome
+        if unwanted.result():
+            return self._end(request, held, cancel=True)
         if held.lease.failures >= self._policy.max_failures:
             return self._end(request, held, error=_gave_up(held.lease))
         return self._attempt(request, held, keep_message, stop)
+
+    def _help(self, span: SpanRef, keep_message: Callable[[], None], stop: threading.Event) -> None:
+        if self._fanout is None:
+            return
+        try:
+            self._fanout.help(span, keep_message=keep_message, stop=stop)
+        except (InterruptedJobError, LeaseBusyError, StoreError):
+            raise
+        except Exception as error:
+            fields = {"tenant": span.job.tenant, "job_id": span.job.job_id, "span": span.n}
+            logger.exception("span_failed", extra=fields)
+            raise AttemptFailedError from error
 
     def _acquire(self, ref: JobRef) -> HeldLease:
         return acquire(
@@ -132,21 +157,35 @@ class JobProcessor:
         fields |= {"attempt": str(held.attempt), "correlation_id": request.correlation_id or ""}
         began = time.monotonic()
         logger.info("job_started", extra=fields)
-        result: EngineResult | None = None
+        result, parts = None, 0
         failure: WhisperdropError | None = None
         try:
             with Heartbeat(
                 held,
                 keep_message=keep_message,
+                cancel_requested=functools.partial(cancel_requested, self._store, held.ref),
                 stop=stop,
                 lease_s=self._policy.lease_s,
                 progress_s=self._policy.progress_s,
+                cancel_poll_s=self._policy.cancel_poll_s,
             ) as heartbeat:
                 try:
-                    result = self._transcribe(request, heartbeat)
+                    result, parts = self._transcribe(request, held, heartbeat, stop)
+                except JobCancelledError:
+                    logger.info("job_cancelled", extra=fields)
                 except (JobError, RequestError) as error:
                     failure = error
-            outcome = self._end(request, held, result=result, error=failure)
+            # A marker that came too late to stop the work counts all the same: its canceller may
+            # have ended the job before it saw our lease.
+            cancel = heartbeat.cancelled
+            outcome = self._end(
+                request,
+                held,
+                result=result,
+                error=failure,
+                cancel=cancel,
+                parts=parts,
+            )
         except InterruptedJobError:
             _let_go(lambda: held.hand_back("the worker was stopped"), fields)
             logger.info("job_handed_back", extra=fields)
@@ -178,7 +217,10 @@ class JobProcessor:
         )
         return outcome
 
-    def _transcribe(self, request: JobRequest, heartbeat: Heartbeat) -> EngineResult:
+    def _transcribe(
+        self, request: JobRequest, held: HeldLease, heartbeat: Heartbeat, stop: threading.Event
+    ) -> tuple[EngineResult, int]:
+        """The result, and how many parts it leaves in the store."""
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="job-") as private:
             media = Path(private) / _MEDIA
@@ -187,13 +229,21 @@ class JobProcessor:
             )
             if size is None:
                 raise MediaMissingError("the uploaded file is no longer in the bucket")
-            return self._engine.transcribe(
+            report = heartbeat.report
+            if self._fanout and (plan := self._fanout.plan(request, held, media, report)):
+                result = self._fanout.run(request, plan, media, report=report, stop=stop)
+                return result, len(plan.ends)
+            checkpoints = StoreCheckpoints(self._store, held, self._clock)
+            result = self._engine.transcribe(
                 self._decoder.decode(media),
                 job_id=request.job_id,
                 model=request.model,
                 options=request.options,
-                on_progress=heartbeat.report,
+                on_progress=report,
+                priority=_priority(request),
+                checkpoints=checkpoints,
             )
+            return result, checkpoints.count
 
     def _end(
         self,
@@ -202,10 +252,14 @@ class JobProcessor:
         *,
         result: EngineResult | None = None,
         error: WhisperdropError | None = None,
+        cancel: bool = False,
+        parts: int = 0,
     ) -> Outcome:
         now = self._clock()
         if not held.lease.live(now):
             raise LeaseLostError("the lease ran out before the result was written")
+        if cancel:
+            return settle(self._store, cancelled(request, now, held.lease))
         outcome = Outcome.of(
             request,
             JobStatus.FAILED if error else JobStatus.SUCCEEDED,
@@ -213,6 +267,7 @@ class JobProcessor:
             error=JobFailure(code=error.code, message=error.message) if error else None,
             usage=_usage(request, result) if result else None,
             lease=held.lease,
+            parts=parts,
         )
         return settle(self._store, outcome, result.transcript if result else None)
 
@@ -223,6 +278,11 @@ def _let_go(release: Callable[[], None], fields: dict[str, str]) -> None:
         release()
     except (LeaseLostError, StoreError) as error:
         logger.warning("lease_not_released", extra=fields | {"error": str(error)})
+
+
+def _priority(request: JobRequest) -> Priority:
+    """Somebody waits for a synchronous request."""
+    return Priority.INTERACTIVE if request.source == "sync" else Priority.BULK
 
 
 def _usage(request: JobRequest, result: EngineResult) -> Usage:

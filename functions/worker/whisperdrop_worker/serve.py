@@ -37,15 +37,23 @@ def serve(settings: WorkerSettings) -> int:
         target=_report_until, args=(worker, poller, stop), name="report", daemon=True
     )
     reporter.start()
-    logger.info("worker_ready", extra={"models": worker.engine.loaded(), "slots": settings.slots})
+    logger.info(
+        "worker_ready",
+        extra={
+            "models": worker.engine.loaded(),
+            "interactive_slots": settings.interactive_slots,
+            "bulk_slots": settings.bulk_slots,
+        },
+    )
     all_ended = poller.run(stop, settings.shutdown_seconds)
     reporter.join()
     worker.decoder.close()
     logger.info("worker_stopped", extra={"all_jobs_handed_back": all_ended})
     if not all_ended:
-        # A slot is deep inside a model call; its lease runs out and another worker takes the job.
+        # A job is deep inside a model call; its lease runs out and another worker takes the job.
         sys.stdout.flush()
         os._exit(1)
+    worker.engine.close()
     return 0
 
 

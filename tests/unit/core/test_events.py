@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import a_ref
-from whisperdrop.domain.events import MalformedEventError, Work, direct_message, parse_event
+from whisperdrop.domain.events import (
+    MalformedEventError,
+    SpanRef,
+    Work,
+    direct_message,
+    parse_event,
+    span_message,
+)
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.keys import Drop
 
@@ -30,6 +37,7 @@ EXPECTED: dict[str, list[Work]] = {
     "eventbridge": [UPLOAD],
     "eventbridge_drop": [DROP],
     "direct": [UPLOAD],
+    "direct_span": [SpanRef(UPLOAD, 17)],
     "s3_test_event": [],
     "s3_foreign_bucket": [],
     "s3_object_removed": [],
@@ -80,6 +88,12 @@ def test_our_own_message_is_read_back(tenant: str) -> None:
     assert parse_event(direct_message(ref), bucket="media") == [ref]
 
 
+@given(st.integers(0, 99_999))
+def test_our_own_invitation_is_read_back(n: int) -> None:
+    span = SpanRef(a_ref(), n)
+    assert parse_event(span_message(span), bucket="media") == [span]
+
+
 def changed(name: str, *path: str | int, to: Any) -> str:
     event = json.loads(recorded(name))
     place = event
@@ -113,6 +127,11 @@ def changed(name: str, *path: str | int, to: Any) -> str:
         changed("s3_sqs_aws", "Records", 0, "s3", to=None),
         changed("eventbridge", "detail", "object", "key", to=None),
         changed("direct", "job_id", to="short"),
+        changed("direct_span", "job_id", to="short"),
+        changed("direct_span", "n", to=-1),
+        changed("direct_span", "n", to=100_000),
+        changed("direct_span", "n", to="17"),
+        changed("direct_span", "n", to=True),
     ],
     ids=lambda text: text[:40],
 )

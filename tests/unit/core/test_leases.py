@@ -114,6 +114,7 @@ def test_a_takeover_between_the_look_at_the_clock_and_the_write_is_noticed(
     held = HeldLease(
         BeforeWriteStore(store, keys.lease(REF), steal),
         REF,
+        keys.lease(REF),
         held.lease,
         store.get(keys.lease(REF)).etag,  # type: ignore[union-attr]
         TTL,

@@ -1,20 +1,29 @@
 import contextlib
 import json
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import a_ref, a_request, a_transcript, an_outcome, keys_in, stored_job
+from tests.builders import (
+    a_ref,
+    a_request,
+    a_transcript,
+    an_outcome,
+    keys_in,
+    stored_job,
+    stored_part,
+)
 from tests.clock import ManualClock
-from tests.stores import FailingStore, WrappedStore
+from tests.stores import FailingKeyStore, FailingStore, WrappedStore
 from whisperdrop.adapters.memory import MemoryObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.domain.job import JobStatus, Outcome, Usage
 from whisperdrop.domain.transcript import Transcript
 from whisperdrop.errors import StoreError
-from whisperdrop.ports import ObjectStore
+from whisperdrop.ports import ObjectInfo, ObjectStore
 from whisperdrop.service.documents import read
 from whisperdrop.service.settlement import follow_up, settle
 
@@ -214,3 +223,40 @@ def test_a_drop_whose_transcript_was_deleted_since_holds_nobody_up(
     settle(store, DROP_SUCCEEDED)
     assert keys_in(store, "outbox/") == []
     assert keys_in(store, "pending/") == []
+
+
+def test_checkpoints_go_with_the_end_of_their_job(store: MemoryObjectStore) -> None:
+    stored_part(store, REF, 0, " one")
+    stored_part(store, REF, 1, " two")
+    for key in (keys.plan(REF), keys.span(REF, 0), keys.lease(REF)):
+        store.create(key, b"{}")
+    settle(store, an_outcome(REF, parts=2), TRANSCRIPT)
+    left = [keys.lease(REF), keys.outcome(REF), keys.request(REF)]
+    assert keys_in(store, keys.documents(REF)) == left
+    assert keys_in(store, "pending/") == []
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED])
+def test_checkpoints_go_whoever_ends_a_job_without_a_transcript(
+    status: JobStatus, store: MemoryObjectStore
+) -> None:
+    stored_part(store, REF, 0, " one")
+    settle(store, an_outcome(REF, status))
+    assert keys_in(store, keys.parts(REF)) == []
+
+
+def test_the_marker_stays_until_the_checkpoints_are_gone(store: MemoryObjectStore) -> None:
+    stored_part(store, REF, 0, " one")
+    with pytest.raises(StoreError):
+        settle(FailingKeyStore(store, keys.parts(REF)), an_outcome(REF, parts=1), TRANSCRIPT)
+    assert keys_in(store, "pending/") == [keys.pending(REF)]
+    follow_up(store, ended_as(store))
+    assert keys_in(store, keys.parts(REF)) == keys_in(store, "pending/") == []
+
+
+def test_a_job_without_checkpoints_costs_no_listing(store: MemoryObjectStore) -> None:
+    class Unlisted(WrappedStore):
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+            raise AssertionError(prefix)
+
+    settle(Unlisted(store), SUCCEEDED, TRANSCRIPT)

@@ -31,6 +31,10 @@ class MemoryObjectStore:
         found = self._objects.get(key)
         return StoredObject(found.body, found.info.etag) if found else None
 
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        found = self._objects.get(key)
+        return found.body[start : start + length] if found else None
+
     def head(self, key: str) -> ObjectInfo | None:
         found = self._objects.get(key)
         return found.info if found else None

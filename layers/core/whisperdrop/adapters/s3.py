@@ -34,6 +34,20 @@ class S3ObjectStore:
                     return None
                 raise
 
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        with store_errors("reading from storage"):
+            try:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + length - 1}"
+                )
+                return answer["Body"].read()
+            except ClientError as error:
+                if _missing(error):
+                    return None
+                if error_code(error)[1] == 416:  # the object ends before
+                    return b""
+                raise
+
     def head(self, key: str) -> ObjectInfo | None:
         with store_errors("reading from storage"):
             try:

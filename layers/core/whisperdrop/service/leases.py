@@ -1,4 +1,4 @@
-"""Leases: at most one worker transcribes a job, and a dead one loses it."""
+"""Leases: at most one worker transcribes a job, or a span of it, and a dead one loses it."""
 
 import secrets
 from datetime import timedelta
@@ -29,10 +29,17 @@ class HeldLease:
     """A lease that this process holds. Not thread-safe: one thread renews it."""
 
     def __init__(
-        self, store: ObjectStore, ref: JobRef, lease: Lease, etag: str, ttl_s: float, clock: Clock
+        self,
+        store: ObjectStore,
+        ref: JobRef,
+        key: str,
+        lease: Lease,
+        etag: str,
+        ttl_s: float,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._key = keys.lease(ref)
+        self._key = key
         self._etag = etag
         self._ttl = timedelta(seconds=ttl_s)
         self._clock = clock
@@ -87,14 +94,21 @@ class HeldLease:
 
 
 def acquire(
-    store: ObjectStore, ref: JobRef, *, owner: str, ttl_s: float, clock: Clock
+    store: ObjectStore,
+    ref: JobRef,
+    *,
+    owner: str,
+    ttl_s: float,
+    clock: Clock,
+    key: str | None = None,
 ) -> HeldLease:
-    """Take the job for ``ttl_s`` seconds, or raise LeaseBusyError.
+    """Take the job for ``ttl_s`` seconds, or raise LeaseBusyError; ``key`` is that of a lease on
+    less than the job.
 
     A first attempt creates the document; a later one swaps an expired lease for its own. Clocks of
     workers must agree to well within ``ttl_s``.
     """
-    key = keys.lease(ref)
+    key = key or keys.lease(ref)
     now = clock()
     lease = Lease(
         owner=owner,
@@ -105,7 +119,7 @@ def acquire(
     )
     try:
         etag = store.create(key, dump(lease))
-        return HeldLease(store, ref, lease, etag, ttl_s, clock)
+        return HeldLease(store, ref, key, lease, etag, ttl_s, clock)
     except LostRaceError:
         found = _read(store, key)
     if found is None:
@@ -113,7 +127,7 @@ def acquire(
     current, etag = found
     if current is not None:
         if current.rev == lease.rev:
-            return HeldLease(store, ref, lease, etag, ttl_s, clock)
+            return HeldLease(store, ref, key, lease, etag, ttl_s, clock)
         if current.live(now):
             raise LeaseBusyError(current)
         died = not current.released
@@ -125,11 +139,12 @@ def acquire(
             }
         )
     try:
-        return HeldLease(store, ref, lease, store.replace(key, dump(lease), etag), ttl_s, clock)
+        etag = store.replace(key, dump(lease), etag)
+        return HeldLease(store, ref, key, lease, etag, ttl_s, clock)
     except LostRaceError:
         found = _read(store, key)
         if found is not None and found[0] is not None and found[0].rev == lease.rev:
-            return HeldLease(store, ref, lease, found[1], ttl_s, clock)
+            return HeldLease(store, ref, key, lease, found[1], ttl_s, clock)
         raise LeaseBusyError((found and found[0]) or lease) from None
 
 

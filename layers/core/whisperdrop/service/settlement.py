@@ -2,8 +2,8 @@
 
 The order matters. The transcript is there before the outcome, because an outcome promises it. The
 outcome is the decision; what comes after it is derived from it and can be repeated by whoever
-finds the job next: rendering of a drop, usage record, and last the pending marker, so that the
-sweep comes back until all of it is done.
+finds the job next: rendering of a drop, usage record, removal of checkpoints, and last the pending
+marker, so that the sweep comes back until all of it is done.
 """
 
 from whisperdrop.domain import formats, keys
@@ -11,6 +11,7 @@ from whisperdrop.domain.job import JobStatus, Outcome
 from whisperdrop.domain.transcript import Transcript
 from whisperdrop.ports import ObjectStore
 from whisperdrop.service.documents import dump, read, write_once
+from whisperdrop.service.parts import delete_parts
 
 DROP_FORMATS: tuple[formats.Format, ...] = ("json", "txt")
 """What a bucket drop is rendered to."""
@@ -33,6 +34,9 @@ def follow_up(store: ObjectStore, outcome: Outcome) -> None:
     if outcome.usage is not None:
         audio_ms = round(outcome.usage.audio_s * 1000)
         write_once(store, keys.usage(ref, outcome.finished_at, audio_ms), outcome.usage)
+    # Who ends a job in another way than by its transcript need not know of earlier attempts.
+    if outcome.parts or outcome.status is not JobStatus.SUCCEEDED:
+        delete_parts(store, ref)
     store.delete(keys.pending(ref))
 
 
