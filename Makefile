@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hash
 SOURCES := layers functions infra/local tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-unit lint format bench lock docs sam-build clean
+.PHONY: help setup run demo test test-unit lint format bench accuracy lock docs sam-build clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,9 +75,13 @@ format: $(VENV)/dev.done  ## Format and fix
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: setup $(VENV)/dev.done  ## Measure the overhead of the routes on the embedded stack
+bench: setup $(VENV)/dev.done  ## Measure speed, latency and memory (BENCH="--only speed --quick")
 	@mkdir -p .local/tmp
-	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m bench.overhead
+	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m bench $(BENCH)
+
+accuracy: setup $(VENV)/dev.done  ## Measure error rates beside faster-whisper's (ACCURACY="--sets core")
+	@mkdir -p .local/tmp
+	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m bench.accuracy $(ACCURACY)
 
 UV := $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \

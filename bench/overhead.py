@@ -1,4 +1,4 @@
-"""What the service costs beyond the model: ``python -m bench.overhead``.
+"""What the service costs beyond the model: ``python -m bench --only overhead``.
 
 Starts the embedded stack on free ports and measures, one request at a time:
 
@@ -6,22 +6,17 @@ Starts the embedded stack on free ports and measures, one request at a time:
 - the creation of a job;
 - the presigned round trip, from creation to the text in hand, again without the model.
 
-Prints a table, writes the same as JSON under .local/bench/, and exits with 1 when a target is
-missed. Figures of a busy machine are those of a busy machine: compare within one run.
+A missed target makes the run's exit status 1. Figures of a busy machine are those of a busy
+machine: compare within one run.
 """
 
-import argparse
 import importlib.util
-import json
-import platform
 import statistics
-import sys
 import tempfile
 import time
 import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +24,9 @@ import numpy as np
 import requests
 from faster_whisper import decode_audio
 
+from bench.plan import Plan
+from bench.report import Section, Table
+from bench.stats import percentile
 from whisperdrop_local.settings import StackSettings
 from whisperdrop_local.stack import Stack
 
@@ -37,7 +35,6 @@ RATE = 16_000
 SYNC_TARGET_MS = 150.0
 CREATE_TARGET_MS = 30.0
 _TIMEOUT_S = 120
-_RESULTS = Path(".local") / "bench"
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,12 @@ class Figures:
         return {
             "name": self.name,
             "requests": len(self.wall_ms),
-            "overhead_ms": {"median": self.median_ms, "p95": _p95(self.overhead_ms)},
+            "overhead_ms": {"median": self.median_ms, "p95": percentile(self.overhead_ms, 95)},
             "engine_ms": {"median": statistics.median(self.engine_ms)},
-            "wall_ms": {"median": statistics.median(self.wall_ms), "p95": _p95(self.wall_ms)},
+            "wall_ms": {
+                "median": statistics.median(self.wall_ms),
+                "p95": percentile(self.wall_ms, 95),
+            },
             "overhead_to_engine": self.ratio,
             "target_ms": self.target_ms,
             "met": self.met,
@@ -183,50 +183,35 @@ def make_clip(target: Path) -> Path:
     return target
 
 
-def table(figures: Sequence[Figures]) -> str:
+def table(figures: Sequence[Figures]) -> Table:
     """The figures for a person; milliseconds."""
-    rows = [("", "n", "overhead", "p95", "model", "wall", "overhead/model", "target", "")]
-    for one in figures:
-        target = "" if one.target_ms is None else f"{one.target_ms:.0f}"
-        verdict = "" if one.target_ms is None else ("met" if one.met else "MISSED")
-        rows.append(
-            (
-                one.name,
-                str(len(one.wall_ms)),
-                f"{one.median_ms:.1f}",
-                f"{_p95(one.overhead_ms):.1f}",
-                f"{statistics.median(one.engine_ms):.1f}",
-                f"{statistics.median(one.wall_ms):.1f}",
-                "" if one.ratio is None else f"{one.ratio:.2f}",
-                target,
-                verdict,
-            )
+    rows = [
+        (
+            one.name,
+            str(len(one.wall_ms)),
+            f"{one.median_ms:.1f}",
+            f"{percentile(one.overhead_ms, 95):.1f}",
+            f"{statistics.median(one.engine_ms):.1f}",
+            f"{statistics.median(one.wall_ms):.1f}",
+            "" if one.ratio is None else f"{one.ratio:.2f}",
+            "" if one.target_ms is None else f"{one.target_ms:.0f}",
+            "" if one.target_ms is None else ("met" if one.met else "MISSED"),
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+        for one in figures
+    ]
+    return Table(
+        "overhead of the routes: wall time without the model; medians and p95 in milliseconds",
+        ("", "n", "overhead", "p95", "model", "wall", "overhead/model", "target", ""),
+        rows,
     )
-
-
-def _p95(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
 
 
 def _since(began: float) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write; 1 when a target was missed."""
-    parser = argparse.ArgumentParser(prog="bench.overhead", description=__doc__)
-    parser.add_argument("--sync", type=int, default=15, help="requests with a transcription")
-    parser.add_argument("--create", type=int, default=100, help="creations of a job")
-    options = parser.parse_args(arguments)
+def run(plan: Plan) -> Section:
+    """The section; the clip is the same whatever the collection, since its model does not count."""
     with tempfile.TemporaryDirectory(prefix="whisperdrop-bench-") as directory:
         clip = make_clip(Path(directory) / "clip.wav")
         settings = StackSettings().model_copy(
@@ -234,27 +219,14 @@ def main(arguments: list[str] | None = None) -> int:
         )
         with Stack(settings) as stack:
             figures = measure(
-                stack, clip, requests_sync=options.sync, requests_create=options.create
+                stack,
+                clip,
+                requests_sync=plan.amount(15, 3),
+                requests_create=plan.amount(100, 10),
             )
-    now = datetime.now(UTC)
-    print("medians and p95 in milliseconds; overhead = wall time without the model")
-    print(table(figures))
-    _RESULTS.mkdir(parents=True, exist_ok=True)
-    written = _RESULTS / f"overhead-{now:%Y%m%dT%H%M%SZ}.json"
-    written.write_text(
-        json.dumps(
-            {
-                "at": now.isoformat(),
-                "machine": platform.machine(),
-                "python": platform.python_version(),
-                "figures": [one.as_json() for one in figures],
-            },
-            indent=2,
-        )
+    return Section(
+        "overhead",
+        [table(figures)],
+        {"figures": [one.as_json() for one in figures]},
+        met=all(one.met for one in figures),
     )
-    print(f"written to {written}")
-    return 0 if all(one.met for one in figures) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
