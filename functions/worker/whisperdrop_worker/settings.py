@@ -92,10 +92,9 @@ class WorkerSettings(CoreSettings):
     max_media_bytes: int = Field(5 * 1024**3, ge=1)
     """Largest file that is fetched, in bytes. Default: what a single S3 PUT can carry."""
 
-    max_audio_seconds: float = Field(4 * 3600, gt=0)
-    """Longest audio that is transcribed, in seconds. Default: 4 h, about 2 GB of memory with the
-    present engine, which holds the whole recording. A file that hides its length is refused after
-    so much of it: 740 MB of the worker's memory with the default."""
+    max_audio_seconds: float = Field(12 * 3600, gt=0)
+    """Longest audio that is transcribed, in seconds; a file that hides its length is refused when
+    so much of it was decoded. Default: 12 h. Memory does not grow with it."""
 
     decode_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
     """Address space of a decoding process, in bytes; a file that needs more fails alone."""

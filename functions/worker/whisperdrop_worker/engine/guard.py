@@ -13,6 +13,7 @@ from whisperdrop_worker.engine.recognizer import Answer
 from whisperdrop_worker.engine.windows import Window
 
 _HOPELESS_COMPRESSION = 2.4
+_LEAST_SPEECH_SHARE = 0.25  # of a window whose text is believed against the model's own doubt
 
 _WORD = re.compile(r"\w+")
 # Scripts without spaces: one character is about half a word of English.
@@ -40,7 +41,7 @@ class Guard:
     ``max_compression`` of the text by zlib; ``min_avg_logprob`` natural logarithm;
     ``max_tokens_per_s`` of the window, above which a window is a loop that was cut short;
     ``min_words_per_s`` of its speech; ``max_no_speech`` is the model's own probability of silence,
-    believed where confidence is low too.
+    believed where confidence is low too or the voice detector agrees.
     """
 
     max_compression: float | None = 2.0
@@ -60,7 +61,7 @@ class Guard:
     def faults(self, answer: Answer, window: Window) -> frozenset[Fault]:
         """Everything that is wrong with ``answer``."""
         found = set()
-        if self._silent(answer):
+        if self._silent(answer, window):
             return frozenset({Fault.SILENCE})
         if self._loops(answer, window):
             found.add(Fault.LOOP)
@@ -86,11 +87,15 @@ class Guard:
             return False
         return len(answer.tokens) > self.max_tokens_per_s * window.duration_s + 8
 
-    def _silent(self, answer: Answer) -> bool:
+    def _silent(self, answer: Answer, window: Window) -> bool:
         if self.max_no_speech is None:
             return False
+        if answer.text and not words(answer.text):
+            return True  # dots and notes: what Whisper writes to music
+        if answer.no_speech_prob <= self.max_no_speech:
+            return False
         confident = self.min_avg_logprob is None or answer.avg_logprob >= self.min_avg_logprob
-        return answer.no_speech_prob > self.max_no_speech and not confident
+        return not confident or window.speech_s() < _LEAST_SPEECH_SHARE * window.duration_s
 
 
 def words(text: str) -> float:

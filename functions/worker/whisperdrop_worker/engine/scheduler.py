@@ -11,6 +11,7 @@ flight, windows gather; on an idle machine the first one starts at once.
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -42,6 +43,7 @@ class Model(Protocol):
         ...
 
 
+_INTERACTIVE_FOR_S = 60.0  # where one came, the next is not far
 _NEWS = 0.2  # weight of the latest call in what one expects of the next
 
 
@@ -108,11 +110,21 @@ class Lane:
 class Scheduler:
     """Threads that carry batches to the models. Safe to use from several threads."""
 
-    def __init__(self, *, calls: int, max_batch: int, call_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        *,
+        calls: int,
+        max_batch: int,
+        call_s: float = 2.5,
+        busy_call_s: float = 0.8,
+        call_audio_s: float = math.inf,
+    ) -> None:
         """At most ``calls`` calls into models at a time, of at most ``max_batch`` windows each.
 
-        ``call_s`` is how many seconds a call may last where that is up to the size of its batch:
-        what an interactive job may have to wait for.
+        Where it is up to the size of a batch, a call lasts no longer than ``call_s`` seconds; one
+        for bulk jobs no longer than ``busy_call_s`` in the minute after an interactive job, because
+        the next one has to wait for it. It carries no more than ``call_audio_s`` seconds of encoded
+        audio, which are lost when the process is killed.
         """
         self.lock = threading.Lock()
         self.calls = calls
@@ -121,6 +133,9 @@ class Scheduler:
         self._lanes: list[Lane] = []
         self._clock = dict.fromkeys(Priority, 0.0)
         self._call_s = call_s
+        self._busy_call_s = busy_call_s
+        self._interactive_until = -math.inf
+        self._call_audio_s = call_audio_s
         self._row_s = WeakKeyDictionary[Model, float]()  # smoothed
         self._closed = False
         self._threads = [
@@ -157,6 +172,8 @@ class Scheduler:
         with self._work:
             if lane.closed:
                 return
+            if lane.priority is Priority.INTERACTIVE:
+                self._interactive_until = time.monotonic() + _INTERACTIVE_FOR_S
             if not lane.waiting:
                 lane.virtual_s = max(lane.virtual_s, self._clock[lane.priority])
                 self._lanes.append(lane)
@@ -210,15 +227,19 @@ class Scheduler:
                 return None
             lane = min(self._lanes, key=_turn)
             batch = [self._pop(lane, lane.waiting[0])]
-            limit = self._rows(lane.model)
+            limit = self._rows(lane, batch[0].ask.encoded_s)
             while len(batch) < limit and (more := self._like(batch[0].group)) is not None:
                 batch.append(self._pop(more.lane, more))
             return batch
 
-    def _rows(self, model: Model) -> int:
-        """Rows of the next batch: as many as a call may last, as far as one knows by now."""
-        seconds = self._row_s.get(model, 0.0)
-        return max(1, min(self.max_batch, int(self._call_s / seconds) if seconds else 1))
+    def _rows(self, lane: Lane, encoded_s: float) -> int:
+        """Rows of the next batch of windows that are encoded as ``encoded_s`` seconds."""
+        row_s = self._row_s.get(lane.model)
+        if row_s is None:  # the first call measures
+            return 1
+        hurry = lane.priority > Priority.INTERACTIVE and time.monotonic() < self._interactive_until
+        call_s = self._busy_call_s if hurry else self._call_s
+        return max(1, int(min(self.max_batch, call_s / row_s, self._call_audio_s / encoded_s)))
 
     def _like(self, group: tuple[object, ...]) -> _Task | None:
         """The next task that may share a batch with ``group``."""

@@ -1,5 +1,6 @@
 """``Engine`` on Whisper models: the front end of each job, and one scheduler for all of them."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -36,7 +37,11 @@ from whisperdrop_worker.model_pool import LoadedModel, ModelPool
 
 CPU_BATCH = 8
 GPU_BATCH = 16
-"""Windows in one call. Each step of the decoder reads all of its weights, once for a batch."""
+"""Windows in one call, at most. Each step of the decoder reads its weights once for a batch."""
+
+CPU_CALL_AUDIO_S = 100.0
+"""Encoded seconds in one call on a CPU: four long windows or eight clips. More would gain
+little there, and a killed worker's next attempt repeats what was in flight."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,12 @@ class WhisperEngine:
         self._tuning = tuning or Tuning()
         self._lock = threading.Lock()
         self._recognizers = WeakKeyDictionary[LoadedModel, Recognizer]()
-        if max_batch is None:
-            max_batch = GPU_BATCH if pool.device == "cuda" else CPU_BATCH
-        self._scheduler = Scheduler(calls=calls, max_batch=max_batch)
+        on_gpu = pool.device == "cuda"
+        self._scheduler = Scheduler(
+            calls=calls,
+            max_batch=max_batch or (GPU_BATCH if on_gpu else CPU_BATCH),
+            call_audio_s=math.inf if on_gpu else CPU_CALL_AUDIO_S,
+        )
 
     def preload(self, models: Iterable[str]) -> None:
         """See ``Engine``."""
