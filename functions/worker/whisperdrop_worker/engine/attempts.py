@@ -15,6 +15,7 @@ from whisperdrop_worker.engine.windows import Window
 
 _LEAST_REST_SPEECH_S = 0.8
 _LEAST_COVERED_S = 0.5
+_SURE_OF_LANGUAGE = 0.9
 _SETTLING_S = 0.2  # times that the model writes are this much too early at times
 _MAX_CONTINUATIONS = 6
 _LOOK_BACK_WORDS = 12
@@ -42,9 +43,14 @@ class Encoding:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A window that is done. Its segments are in seconds of the recording, numbered from 0."""
+    """A window that is done, without its samples: a transcript must not keep the recording alive.
 
-    window: Window
+    Everything is in seconds of the recording; the segments are not numbered yet.
+    """
+
+    index: int
+    end_s: float
+    duration_s: float
     language: str
     language_probability: float
     segments: tuple[Segment, ...]
@@ -55,8 +61,19 @@ def transcribe(
 ) -> Generator[Ask, Answer, Finished]:
     """Everything there is to ask about ``window``."""
     answer, flags = yield from _best(window, prompt, style=style, guard=guard, encoding=encoding)
+    languages = answer.languages
+    alone = prompt.language is None and prompt.document is None
+    if alone and languages[0][1] < _SURE_OF_LANGUAGE:
+        # At its own length a window's language is a guess at times; at the full length less so.
+        heard = yield from listen(window)
+        languages = heard.languages
+        if heard.language != answer.language:
+            prompt = replace(prompt, language=heard.language)
+            answer, flags = yield from _best(
+                window, prompt, style=style, guard=guard, encoding=encoding
+            )
     prompt = replace(prompt, language=answer.language)
-    probability = dict(answer.languages).get(answer.language, 0.0)
+    probability = dict(languages).get(answer.language, 0.0)
     segments = [_segment(window, answer, piece, flags) for piece in answer.pieces]
     rest = window
     # The model may close its last sentence and stop although more is said. Whisper goes on from
@@ -78,7 +95,20 @@ def transcribe(
         segments += [
             _segment(rest, answer, piece, frozenset({CONTINUED})) for piece in answer.pieces
         ]
-    return Finished(window, answer.language, probability, tuple(segments))
+    return Finished(
+        index=window.index,
+        end_s=window.end_s,
+        duration_s=window.duration_s,
+        language=answer.language,
+        language_probability=probability,
+        segments=tuple(segments),
+    )
+
+
+def listen(window: Window) -> Generator[Ask, Answer, Answer]:
+    """Ask for the languages of ``window`` alone."""
+    answer = yield Ask(window.audio, FULL_S, Style(), Prompt(None), 0, detect_only=True)
+    return answer
 
 
 def _best(
@@ -95,8 +125,10 @@ def _best(
         return replace(first, pieces=(), text=""), frozenset()
     prompt = replace(prompt, language=first.language)
     tried = [(first, faults)]
-    encoded = None
-    for temperature in (style.temperature, *guard.ladder):
+    encoded = first.encoded if encoded_s >= FULL_S else None
+    # The same question at the same length would only get the same answer.
+    again_first = () if encoded_s >= FULL_S else (style.temperature,)
+    for temperature in (*again_first, *guard.ladder):
         again = replace(style, temperature=temperature)
         answer = yield Ask(window.audio, FULL_S, again, prompt, _FULL_TOKENS, encoded=encoded)
         encoded = answer.encoded

@@ -1,11 +1,10 @@
 """What language a recording is in."""
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whisperdrop_worker.engine.attempts import Encoding
-from whisperdrop_worker.engine.recognizer import Answer, Ask, Prompt, Style
+from whisperdrop_worker.engine.recognizer import Answer
 from whisperdrop_worker.engine.windows import Window
 
 DETECTION_SPEECH_S = 25.0
@@ -19,13 +18,6 @@ class DocumentLanguage:
 
     code: str
     probability: float = 1.0
-
-
-def detect(window: Window, encoding: Encoding) -> Generator[Ask, Answer, Answer]:
-    """Ask for the languages of ``window`` alone."""
-    encoded_s = encoding.seconds(window.duration_s)
-    answer = yield Ask(window.audio, encoded_s, Style(), Prompt(None), 0, detect_only=True)
-    return answer
 
 
 def decide(heard: Sequence[tuple[Window, Answer]]) -> DocumentLanguage:

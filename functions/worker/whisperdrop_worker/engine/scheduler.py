@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
+from whisperdrop.errors import TryAgainError
 from whisperdrop_worker.engine.interface import Priority
 from whisperdrop_worker.engine.recognizer import Answer, Ask, Prompt
 
@@ -150,10 +151,13 @@ class Scheduler:
         return Lane(self, model, priority)
 
     def close(self) -> None:
-        """End the threads after the calls in flight; what waits is dropped."""
+        """End the threads after the calls in flight; jobs that still wait are told so."""
         with self._work:
             self._closed = True
             self._work.notify_all()
+            for lane in self._lanes:
+                lane.ended.append(_closed())
+                lane.changed.notify()
         for thread in self._threads:
             thread.join()
 
@@ -161,16 +165,20 @@ class Scheduler:
         """Give ``conversation`` its answer, and queue what it asks next."""
         try:
             ask = next(conversation) if answer is None else conversation.send(answer)
+            group = (id(lane.model), lane.model.prompt_length(ask.prompt), *ask.group)
         except StopIteration as stop:
             self._end(lane, stop.value)
             return
         except Exception as error:  # noqa: BLE001 - raised again in the thread of the job
             self._end(lane, error)
             return
-        group = (id(lane.model), lane.model.prompt_length(ask.prompt), *ask.group)
         task = _Task(lane, conversation, ask, group)
         with self._work:
             if lane.closed:
+                return
+            if self._closed:
+                lane.ended.append(_closed())
+                lane.changed.notify()
                 return
             if lane.priority is Priority.INTERACTIVE:
                 self._interactive_until = time.monotonic() + _INTERACTIVE_FOR_S
@@ -277,3 +285,7 @@ class Scheduler:
 def _turn(lane: Lane) -> tuple[Priority, float]:
     """Who is next: the smallest."""
     return (lane.priority, lane.virtual_s)
+
+
+def _closed() -> TryAgainError:
+    return TryAgainError("the worker is being stopped")

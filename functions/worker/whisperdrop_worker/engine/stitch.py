@@ -26,7 +26,7 @@ class Stitcher:
     def done_s(self) -> float:
         """Seconds of the recording up to which everything is finished."""
         if self._unsaved:
-            return self._unsaved[-1].window.end_s
+            return self._unsaved[-1].end_s
         return self._parts[-1].end_s if self._parts else 0.0
 
     @property
@@ -38,11 +38,11 @@ class Stitcher:
     @property
     def unsaved_s(self) -> float:
         """Seconds of windows in order that are in no part yet."""
-        return sum(done.window.duration_s for done in self._unsaved)
+        return sum(done.duration_s for done in self._unsaved)
 
     def add(self, finished: Finished) -> None:
         """One more window; each comes once."""
-        self._early[finished.window.index] = finished
+        self._early[finished.index] = finished
         while (following := self._early.pop(self._next, None)) is not None:
             self._unsaved.append(following)
             self._next += 1
@@ -51,7 +51,7 @@ class Stitcher:
         """What is finished in order and in no part yet, as the next one."""
         part = Part(
             n=len(self._parts),
-            first_window=self._unsaved[0].window.index,
+            first_window=self._unsaved[0].index,
             end_window=self._next,
             end_s=round(self.done_s, 3),
             window_s=round(self.unsaved_s, 3),

@@ -8,14 +8,13 @@ from dataclasses import replace
 from whisperdrop.domain.job import Progress
 from whisperdrop.domain.transcript import Segment
 from whisperdrop.errors import EmptyMediaError
-from whisperdrop_worker.engine.attempts import Encoding, Finished, transcribe
+from whisperdrop_worker.engine.attempts import Encoding, Finished, listen, transcribe
 from whisperdrop_worker.engine.guard import Guard
 from whisperdrop_worker.engine.interface import Checkpoints, Cut, OnProgress, SampleStream
 from whisperdrop_worker.engine.language import (
     DETECTION_SPEECH_S,
     DocumentLanguage,
     decide,
-    detect,
 )
 from whisperdrop_worker.engine.recognizer import Answer, Prompt, Style
 from whisperdrop_worker.engine.scheduler import Lane
@@ -107,7 +106,7 @@ class Transcription:
         """Where ``audio`` is cut, and what it is spoken in; transcribes nothing."""
         windows = self._cut(windower, audio)
         if self._language is None:
-            windows = self._after_detection(windows)
+            windows = self._after_detection(windows, least=1)
         return tuple(
             Cut(window.start, len(window.audio), window.speech.tobytes()) for window in windows
         )
@@ -119,24 +118,27 @@ class Transcription:
                 self._total_s = max(self._total_s, windower.seconds)
             self._report(self._stitcher.done_s)
             yield from windower.feed(block)
-        yield from windower.finish()
         if windower.seconds == 0:
             raise EmptyMediaError("the recording has no samples")
+        yield from windower.finish()
         self._total_s = windower.seconds
 
-    def _after_detection(self, windows: Iterator[Window]) -> Iterator[Window]:
-        """The same windows; the language is known when the first of them comes out."""
+    def _after_detection(self, windows: Iterator[Window], *, least: int = 2) -> Iterator[Window]:
+        """The same windows; if there are ``least``, the language is known when the first comes out.
+
+        A single one need not be listened to twice: it is asked while it is transcribed.
+        """
         heard: list[Window] = []
         for window in windows:
             heard.append(window)
             if len(heard) > 1 and sum(one.speech_s() for one in heard) >= DETECTION_SPEECH_S:
                 break
-        if len(heard) > 1:  # a single one is asked while it is transcribed
+        if len(heard) >= least:
             self._language = decide([(window, self._detect(window)) for window in heard])
         return itertools.chain(heard, windows)
 
     def _detect(self, window: Window) -> Answer:
-        self._lane.submit(detect(window, self._encoding))
+        self._lane.submit(listen(window))
         while not isinstance(answer := self._lane.take(_LOOK_S), Answer):
             self._report(self._stitcher.done_s)
         return answer
