@@ -1,6 +1,5 @@
 """Machines die: kill -9 of the worker, of the decoder, of everything. Nothing lost or doubled."""
 
-import itertools
 import json
 import os
 import signal
@@ -30,7 +29,8 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_
     project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGRESS_SECONDS", "0.2")
-    media = long_recording(tmp_path / "long.wav", seconds=60)
+    monkeypatch.setenv("GUARD_LADDER", "false")  # nothing is sampled: every run says the same
+    media = english_recording(tmp_path / "long.wav", seconds=150)
     with stack_on_free_ports(project_root, tmp_path / "stack") as stack:
         client = Client(stack.address, stack.api_key)
         job_id = client.submit(media)
@@ -45,9 +45,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_is_done_
         assert "brown fox jumps over the lazy dog" in client.text(job_id)
         undisturbed = client.submit(media)
         client.ended(undisturbed)
-        sure = _until_the_first_sample(client, job_id)
-        assert sure, "the English beginning needs no sampling"
-        assert sure == _until_the_first_sample(client, undisturbed)
+        assert client.text(job_id) == client.text(undisturbed)
         assert len(stack.events("worker", "job_started", job_id)) == 2
         assert len(stack.events("worker", "job_ended", job_id)) == 1
         assert len([key for key in stack.keys("usage/") if job_id in key]) == 1
@@ -122,13 +120,6 @@ def _until(done: Callable[[], bool], timeout_s: float) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def _until_the_first_sample(client: Client, job_id: str) -> list[str]:
-    """Texts of the segments that beam search decided: at a temperature Whisper draws lots."""
-    segments = client.get(f"/v1/jobs/{job_id}/transcript").json()["segments"]
-    sure = itertools.takewhile(lambda segment: segment["temperature"] == 0, segments)
-    return [segment["text"] for segment in sure]
 
 
 def test_a_worker_that_is_asked_to_stop_hands_its_job_back_at_once(

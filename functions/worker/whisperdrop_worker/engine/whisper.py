@@ -187,7 +187,7 @@ class WhisperEngine:
             encoding=self._tuning.encoding,
             on_progress=on_progress,
             checkpoints=checkpoints,
-            in_flight=2 * self._scheduler.calls * self._scheduler.max_batch,
+            in_flight=self._scheduler.calls * (self._scheduler.max_batch + 1),
             language=heard,
         )
         return job, lane, load_s
