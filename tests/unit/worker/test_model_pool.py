@@ -373,7 +373,8 @@ def test_what_is_held_is_not_idle_and_time_counts_from_letting_go(house: House) 
         assert pool.unload_idle() == []
     assert pool.unload_idle() == []
     house.now += 60
-    assert pool.unload_idle() == ["a"]
+    pool.unload_idle()  # or the timer's thread was first, which looks at the same clock
+    assert pool.loaded() == ()
 
 
 def test_a_preloaded_model_is_never_idle(house: House) -> None:
