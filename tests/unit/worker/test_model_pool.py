@@ -358,11 +358,11 @@ def test_a_model_that_was_idle_for_long_is_unloaded(house: House) -> None:
     pool = house.pool(idle_s=60.0)
     house.use(pool, "a", "b")
     house.now += 59
-    assert pool.unload_idle() == ["a"]
+    pool.unload_idle()  # or the timer's thread was first, which looks at the same clock
     assert pool.loaded() == ("b",)
     house.now += 1
-    assert pool.unload_idle() == ["b"]
-    assert pool.unload_idle() == []
+    pool.unload_idle()
+    assert pool.loaded() == ()
     assert house.loads() == ["+a", "+b", "-a", "-b"]
 
 
