@@ -13,8 +13,7 @@ from whisperdrop_worker.settings import WorkerSettings
 
 PriorityName = Literal["interactive", "bulk"]
 BATCH_SETTING = "batch_size"
-"""The worker's setting that says how many windows share a batch; where it has none, the sizes
-of a batch are not compared."""
+"""The worker's setting that says how many windows share a batch."""
 
 _NO_QUEUES = {"bucket": "none", "interactive_queue_url": "none", "bulk_queue_url": "none"}
 _CARRIED = "carried"
@@ -49,11 +48,6 @@ def worker_settings(model: str, **changed: Any) -> WorkerSettings:
     else:
         changed |= {"whisper_models": (model,)}
     return WorkerSettings.model_validate(_NO_QUEUES | changed)
-
-
-def can_batch() -> bool:
-    """Whether the engine of this version has batches of a chosen size."""
-    return BATCH_SETTING in WorkerSettings.model_fields
 
 
 class LocalEngine:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from bench.accuracy import Row, score
 from bench.contenders import BATCHED, OURS, Batched, Contender, Device, Whisperdrop, default
-from bench.engine import can_batch
 from bench.plan import Plan, understood
 from bench.recordings import Recording, find, sets
 from bench.report import Section, Table, write
@@ -26,12 +25,9 @@ _QUICK_CLIPS = 3
 
 
 def contenders(model: str, device: Device) -> list[Contender]:
-    """Ours with each size of batch, if it has any, and twice as many files in flight."""
+    """Ours with each size of batch, and twice as many files in flight."""
     theirs = Batched(model, device, batch_size=_THEIR_BATCH)
     theirs.name = f"{BATCHED} {_THEIR_BATCH}"
-    if not can_batch():
-        say("the engine has no batches of a chosen size: it is measured once, as it is")
-        return [default(model, device), theirs, Whisperdrop(model, device)]
     ours = [
         Whisperdrop(
             model,
