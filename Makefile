@@ -90,7 +90,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 lock: setup  ## Resolve every lock anew (UPGRADE=1 takes newer versions)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	cd requirements && ../$(COMPILE) $(if $(UPGRADE),--upgrade) dev.in -o dev.txt
-	cd requirements && for part in core api worker models models-base run; do \
+	cd requirements && for part in core api worker client models models-base run; do \
 	  ../$(COMPILE) -c dev.txt $$part.in -o $$part.txt || exit 1; done
 	cd requirements && for tool in emulator sam; do \
 	  ../$(COMPILE) $(if $(UPGRADE),--upgrade) $$tool.in -o $$tool.txt || exit 1; done
