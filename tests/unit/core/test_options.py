@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from whisperdrop.domain.options import LANGUAGES, TranscribeOptions
+from whisperdrop.domain.languages import LANGUAGES
+from whisperdrop.domain.options import TranscribeOptions
 
 
 def test_without_options_the_worker_chooses() -> None:

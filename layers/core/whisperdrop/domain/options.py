@@ -4,15 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Whisper's own language table (openai/whisper, tokenizer.py; 99 languages and Cantonese).
-LANGUAGES = frozenset(
-    (  # noqa: SIM905 - a list of 100 literals would be 100 lines
-        "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no "
-        "th ur hr bg lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw "
-        "gl mr pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl "
-        "mg as tt haw ln ha ba jw su yue"
-    ).split()
-)
+from whisperdrop.domain.languages import LANGUAGES
 
 
 class TranscribeOptions(BaseModel):
@@ -32,6 +24,7 @@ class TranscribeOptions(BaseModel):
     beam_size: int | None = Field(None, ge=1, le=10)
     vad_filter: bool | None = Field(None, description="Skip what is not speech")
     word_timestamps: bool = Field(False, description="Time every word")
+    logprobs: bool = Field(False, description="Keep the log-probability of every token")
 
     @field_validator("language")
     @classmethod

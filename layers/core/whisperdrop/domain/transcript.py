@@ -17,6 +17,17 @@ class Word(_Frozen):
     probability: float = Field(ge=0, le=1)
 
 
+class TokenLogprob(_Frozen):
+    """A token of the text: what it says, its UTF-8 bytes, and its natural-log probability.
+
+    A character may be more than one token; ``token`` has U+FFFD in place of a part of one.
+    """
+
+    token: str
+    bytes: tuple[int, ...]
+    logprob: float = Field(le=0)
+
+
 class Segment(_Frozen):
     """A stretch of speech; the fields are those of OpenAI's verbose_json.
 
@@ -35,6 +46,8 @@ class Segment(_Frozen):
     compression_ratio: float = 0.0
     no_speech_prob: float = 0.0
     words: tuple[Word, ...] | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Of the text's tokens, where they were asked for."""
     flags: tuple[str, ...] = ()
     """What was done to the segment beyond plain decoding, for example ``redecoded``."""
 

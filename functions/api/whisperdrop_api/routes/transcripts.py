@@ -1,0 +1,131 @@
+"""A job's transcript, in every format."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from whisperdrop.domain.formats import CONTENT_TYPES, CueRules, Format, render
+from whisperdrop.domain.transcript import Segment
+from whisperdrop_api.attachment import attachment, file_name
+from whisperdrop_api.dependencies import Reader, ServicesDep
+from whisperdrop_api.errors import ErrorBody
+
+
+class TranscriptQuery(CueRules):
+    """How the transcript is rendered; the rules of cues matter to srt and vtt alone."""
+
+    format: Format = "json"
+    download: bool = Field(
+        False, description="Answer as a file to save, named like the media: meeting.srt"
+    )
+
+
+class TranscriptBody(BaseModel):
+    """`format=json`: the whole text, and the transcript as it is stored."""
+
+    text: str
+    version: int
+    job_id: str
+    model: str
+    task: str
+    language: str
+    language_probability: float
+    duration: float
+    duration_after_vad: float
+    segments: list[Segment]
+
+
+class VerboseSegment(BaseModel):
+    """A segment as OpenAI's API has it."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class VerboseWord(BaseModel):
+    """A word and its time in seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class DurationUsage(BaseModel):
+    """What would be billed: seconds begun."""
+
+    type: str = "duration"
+    seconds: int
+
+
+class VerboseBody(BaseModel):
+    """`format=verbose_json`: what OpenAI's API answers; `words` where the job times words."""
+
+    task: str
+    language: str = Field(description="English name, in lower case")
+    duration: float
+    text: str
+    segments: list[VerboseSegment]
+    words: list[VerboseWord] = Field(default_factory=list)
+    usage: DurationUsage
+
+
+_EXAMPLES: dict[Format, str] = {
+    "txt": "Hello there.\nGeneral Kenobi.\n",
+    "srt": "1\n00:00:00,000 --> 00:00:02,000\nHello there.\n",
+    "vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nHello there.\n",
+    "tsv": "start\tend\ttext\n0\t2000\tHello there.\n",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": TranscriptBody | VerboseBody,
+        "description": "The transcript in the format that was asked for",
+        "headers": {
+            "Content-Disposition": {
+                "description": "With `download`: the name of the file",
+                "schema": {"type": "string"},
+            }
+        },
+        "content": {
+            CONTENT_TYPES[name].partition(";")[0]: {
+                "schema": {"type": "string"},
+                "example": example,
+            }
+            for name, example in _EXAMPLES.items()
+        },
+    },
+    401: {"model": ErrorBody},
+    403: {"model": ErrorBody},
+    404: {"model": ErrorBody},
+    409: {"model": ErrorBody, "description": "No transcript (yet)"},
+    422: {"model": ErrorBody},
+    503: {"model": ErrorBody},
+}
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("/{job_id}/transcript", responses=_RESPONSES, response_class=Response)
+def get_transcript(
+    job_id: str, query: Annotated[TranscriptQuery, Query()], services: ServicesDep, key: Reader
+) -> Response:
+    """The transcript of a job that succeeded.
+
+    Every format is made from the stored transcript when it is asked for, as often as you like.
+    """
+    transcript = services.jobs.transcript(key.tenant, job_id)
+    rendering = render(transcript, query.format, query)
+    # What somebody said is never to be taken for a page.
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if query.download:
+        name = services.jobs.view(key.tenant, job_id).name or job_id
+        headers["Content-Disposition"] = attachment(file_name(name, rendering.extension))
+    return Response(rendering.body, media_type=rendering.content_type, headers=headers)
