@@ -38,8 +38,12 @@ def find_emulator(project_root: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def run_emulator(program: Path, directory: Path, *, auth: bool = False) -> Iterator[Emulator]:
+def run_emulator(
+    program: Path, directory: Path, *, auth: bool = False, data: Path | None = None
+) -> Iterator[Emulator]:
     """``program`` on a free port of the loopback interface; nothing is kept.
+
+    Objects live in memory, or in files under ``data``; what lies there at the start is there too.
 
     With ``auth`` it checks every signature and every policy, also those of queues and roles.
     """
@@ -51,7 +55,8 @@ def run_emulator(program: Path, directory: Path, *, auth: bool = False) -> Itera
         "TMPDIR": str(directory),
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "S3_PERSIST": "0",
+        "S3_PERSIST": str(int(data is not None)),
+        "S3_DATA_DIR": str(data or directory / "none"),
         "PERSIST_STATE": "0",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",

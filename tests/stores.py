@@ -1,12 +1,12 @@
 """Thin wrappers around a store that make it fail the way real ones do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from whisperdrop.errors import LostRaceError, StoreError
-from whisperdrop.ports import ObjectInfo, ObjectStore, StoredObject
+from whisperdrop.ports import Folders, ObjectInfo, ObjectStore, StoredObject, UploadedPart
 
 Answer = TypeVar("Answer")
 
@@ -46,6 +46,21 @@ class WrappedStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return self._inner.list(prefix)
+
+    def list_folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        return self._inner.list_folders(prefix, after=after, limit=limit)
+
+    def create_multipart(self, key: str, content_type: str) -> str:
+        return self._write(key, lambda: self._inner.create_multipart(key, content_type))
+
+    def list_multipart(self, key: str, upload_id: str) -> tuple[UploadedPart, ...] | None:
+        return self._inner.list_multipart(key, upload_id)
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> bool:
+        return self._write(key, lambda: self._inner.complete_multipart(key, upload_id, parts))
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        self._write(key, lambda: self._inner.abort_multipart(key, upload_id))
 
     def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
         return self._inner.download(key, path, max_bytes)

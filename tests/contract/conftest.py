@@ -86,6 +86,7 @@ class StoreUnderTest:
     store: ObjectStore
     prefix: str
     put_with_metadata: Callable[[str, dict[str, str]], None] | None
+    put_part: Callable[[str, str, int, bytes], None]
 
     def key(self, name: str) -> str:
         """A key that no other test uses."""
@@ -99,17 +100,22 @@ def under_test(request: pytest.FixtureRequest) -> Iterator[StoreUnderTest]:
     prefix = f"contract/{secrets.token_hex(8)}/"
     with _backend(name, request):
         if name == "memory":
-            store: ObjectStore = MemoryObjectStore(ManualClock())
-            yield StoreUnderTest(name, store, prefix, None)
+            memory = MemoryObjectStore(ManualClock())
+            yield StoreUnderTest(name, memory, prefix, None, memory.put_part)
             return
         client = s3_client(addressing_style="path")
         bucket = _bucket(name)
         store = S3ObjectStore(client, bucket)
 
+        def put_part(key: str, upload_id: str, number: int, body: bytes) -> None:
+            client.upload_part(
+                Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
+            )
+
         def put_with_metadata(key: str, metadata: dict[str, str]) -> None:
             client.put_object(Bucket=bucket, Key=key, Body=b"x", Metadata=metadata)
 
-        yield StoreUnderTest(name, store, prefix, put_with_metadata)
+        yield StoreUnderTest(name, store, prefix, put_with_metadata, put_part)
         if name == "endpoint":
             for info in store.list(prefix):
                 store.delete(info.key)

@@ -150,3 +150,60 @@ def test_a_post_with_an_altered_field_is_refused(change: str, signing: Presigner
     assert 400 <= post(upload, changes={change: value}) < 500
     assert stored(signing) is None
     assert stored(signing, "other.mp3") is None
+
+
+def signed_part(signing: PresignerUnderTest, upload_id: str, number: int = 1) -> PresignedUpload:
+    return signing.presigner.presign_part(
+        signing.prefix + "speech.mp3",
+        upload_id=upload_id,
+        number=number,
+        size=len(BODY),
+        expires_s=300,
+    )
+
+
+def test_a_part_arrives_and_may_be_sent_again(signing: PresignerUnderTest) -> None:
+    key = signing.prefix + "speech.mp3"
+    upload_id = signing.store.create_multipart(key, TYPE)
+    for _ in range(2):
+        upload = signed_part(signing, upload_id)
+        answer = requests.put(upload.url, data=BODY, headers=upload.headers, timeout=10)
+        assert (upload.method, answer.status_code) == ("PUT", 200)
+    parts = signing.store.list_multipart(key, upload_id)
+    assert parts is not None
+    assert [(part.number, part.size) for part in parts] == [(1, len(BODY))]
+    assert signing.store.complete_multipart(key, upload_id, parts)
+    assert stored(signing) == BODY
+
+
+@pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"])
+def test_a_part_of_another_length_is_refused(body: bytes, signing: PresignerUnderTest) -> None:
+    key = signing.prefix + "speech.mp3"
+    upload_id = signing.store.create_multipart(key, TYPE)
+    assert put(signed_part(signing, upload_id), body) == 403
+    assert signing.store.list_multipart(key, upload_id) == ()
+
+
+def test_the_address_of_a_part_is_of_that_part_alone(signing: PresignerUnderTest) -> None:
+    key = signing.prefix + "speech.mp3"
+    upload_id = signing.store.create_multipart(key, TYPE)
+    upload = signed_part(signing, upload_id)
+    altered = upload.url.replace("partNumber=1", "partNumber=2")
+    assert altered != upload.url
+    assert put(PresignedUpload("PUT", altered, upload.headers, {})) == 403
+    assert signing.store.list_multipart(key, upload_id) == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_media_is_read_and_saved_under_its_name(name: str, signing: PresignerUnderTest) -> None:
+    key = signing.prefix + name
+    signing.store.put(key, BODY, TYPE)
+    url = signing.presigner.presign_get(key, name=name, expires_s=300)
+    answer = requests.get(url, timeout=10)
+    assert (answer.status_code, answer.content) == (200, BODY)
+    assert answer.headers["Content-Type"] == TYPE
+    disposition = f"attachment; filename*=UTF-8''{quote(name, '')}"
+    assert answer.headers["Content-Disposition"] == disposition
+    some = requests.get(url, headers={"Range": "bytes=2-3"}, timeout=10)
+    assert (some.status_code, some.content) == (206, BODY[2:4])
+    assert requests.get(url[:-1] + ("0" if url[-1] != "0" else "1"), timeout=10).status_code == 403

@@ -101,3 +101,10 @@ def test_no_two_receivers_hold_one_message(queue_under_test: QueueUnderTest) -> 
         thread.join()
     assert len(received) == len(bodies)
     assert set(received) == bodies
+
+
+def test_a_message_can_be_sent_to_be_received_later(queue_under_test: QueueUnderTest) -> None:
+    queue_under_test.queue.send("later", delay_s=1)
+    assert is_empty(queue_under_test)
+    queue_under_test.let_a_second_pass()
+    assert must_receive(queue_under_test).body == "later"

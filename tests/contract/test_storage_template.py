@@ -24,7 +24,7 @@ from whisperdrop_local.deploy import PATH_STYLE, Storage, deploy
 pytestmark = pytest.mark.emulator
 
 BUCKET = "whisperdrop-template"
-QUEUE_NAMES = ("interactive", "interactive-dlq", "bulk", "bulk-dlq")
+QUEUE_NAMES = (*("interactive", "interactive-dlq", "bulk", "bulk-dlq", "notify", "notify-dlq"),)
 MAX_RECEIVES = 5
 """The template's default."""
 
@@ -174,7 +174,21 @@ def test_uploads_and_drops_are_announced_to_the_bulk_queue_and_nothing_else_is(
     assert deployed.waiting(storage.interactive_queue_url) == 0
 
 
-@pytest.mark.parametrize("name", ["interactive", "bulk"])
+def test_the_end_of_a_job_is_announced_to_the_notify_queue_and_nothing_else_is(
+    deployed: Deployed, storage: Storage
+) -> None:
+    for name in ("request.json", "lease.json", "notification.json", "parts/00000.json"):
+        deployed.put(f"jobs/t/j/{name}")
+    deployed.put("results/t/j/outcome.json")
+    deployed.put("jobs/t/j/outcome.json")
+
+    keys = deployed.arrived(storage.notify_queue_url, until="jobs/t/j/outcome.json")
+
+    assert keys == ["jobs/t/j/outcome.json"]
+    assert deployed.waiting(storage.bulk_queue_url) == 0
+
+
+@pytest.mark.parametrize("name", ["interactive", "bulk", "notify"])
 def test_a_message_that_nobody_can_use_ends_in_the_dead_letters(
     deployed: Deployed, storage: Storage, name: str
 ) -> None:

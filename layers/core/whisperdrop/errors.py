@@ -10,9 +10,13 @@
     │   │   ├── JobNotFoundError        404 job_not_found
     │   │   └── ModelNotFoundError      404 model_not_found
     │   ├── ConflictError               409 conflict
-    │   │   └── NotReadyError           409 not_ready
+    │   │   ├── NotReadyError           409 not_ready
+    │   │   ├── IdempotencyError        409 idempotency_conflict (one key, two requests)
+    │   │   └── UploadIncompleteError   409 upload_incomplete
     │   ├── TooLargeError               413 too_large
+    │   ├── TooManyRequestsError        429 rate_limit_exceeded
     │   └── InvalidValueError           422 invalid_value
+    │       └── WebhookRefusedError     422 webhook_refused a URL that we send nothing to
     ├── JobError                        500 job_failed      kept in the outcome of its job
     │   ├── MediaError                  415 undecodable_media
     │   │   ├── EmptyMediaError         415 empty_media
@@ -115,6 +119,18 @@ class NotReadyError(ConflictError):
     code = "not_ready"
 
 
+class IdempotencyError(ConflictError):
+    """The key was used before, with another request."""
+
+    code = "idempotency_conflict"
+
+
+class UploadIncompleteError(ConflictError):
+    """Parts of the upload are missing, or are not what was announced."""
+
+    code = "upload_incomplete"
+
+
 class TooLargeError(RequestError):
     """The body is over the limit of the route."""
 
@@ -122,11 +138,28 @@ class TooLargeError(RequestError):
     code = "too_large"
 
 
+class TooManyRequestsError(RequestError):
+    """This caller has as many requests at work as he may; the same one may succeed later."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+
 class InvalidValueError(RequestError):
-    """A field is well formed but its value is not allowed."""
+    """A field is well formed but its value is not allowed; ``param`` names it where one is."""
 
     status = 422
     code = "invalid_value"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class WebhookRefusedError(InvalidValueError):
+    """A webhook's URL that is malformed, or that leads where we send nothing."""
+
+    code = "webhook_refused"
 
 
 class JobError(WhisperdropError):

@@ -3,7 +3,7 @@
 Each port has a contract suite in tests/contract that every adapter runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,23 @@ class ObjectInfo:
     modified: datetime
     metadata: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Names between a prefix and the next ``/``, in order; ``more`` may follow the last one."""
+
+    names: tuple[str, ...]
+    more: bool
+
+
+@dataclass(frozen=True)
+class UploadedPart:
+    """A part of a multipart upload; ``number`` counts from 1, ``size`` in bytes."""
+
+    number: int
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,29 @@ class ObjectStore(Protocol):
         """Every object under ``prefix``, in key order, without metadata."""
         ...
 
+    def list_folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        """At most ``limit`` (1–1,000) names under ``prefix``, which ends with ``/``.
+
+        In key order, those after ``after`` alone, however many objects each holds: one request.
+        """
+        ...
+
+    def create_multipart(self, key: str, content_type: str) -> str:
+        """Begin an upload in parts; its id. Nothing is under ``key`` until it is completed."""
+        ...
+
+    def list_multipart(self, key: str, upload_id: str) -> tuple[UploadedPart, ...] | None:
+        """The parts that have arrived, in order; None when the upload was completed or aborted."""
+        ...
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> bool:
+        """Make the object of all its ``parts``; False when the upload was completed or aborted."""
+        ...
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop the upload and its parts; nothing happens when there is none."""
+        ...
+
     def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
         """Write the object to ``path`` in constant memory; its size, or None when not there.
 
@@ -90,7 +130,7 @@ class PresignedUpload:
 
 
 class Presigner(Protocol):
-    """Signs uploads that clients send straight to the bucket."""
+    """Signs what clients exchange straight with the bucket."""
 
     def presign_put(
         self, key: str, *, size: int, content_type: str, expires_s: int
@@ -102,6 +142,16 @@ class Presigner(Protocol):
         self, key: str, *, max_size: int, content_type: str, expires_s: int
     ) -> PresignedUpload:
         """A form POST of 1 to ``max_size`` bytes and this type."""
+        ...
+
+    def presign_part(
+        self, key: str, *, upload_id: str, number: int, size: int, expires_s: int
+    ) -> PresignedUpload:
+        """A PUT of exactly ``size`` bytes as a part of a multipart upload; it may be repeated."""
+        ...
+
+    def presign_get(self, key: str, *, name: str, expires_s: int) -> str:
+        """Address of the object, ranges included; a browser saves it as ``name``."""
         ...
 
 
@@ -117,8 +167,8 @@ class Message:
 class JobQueue(Protocol):
     """At least once, unordered. Every method raises StoreError when the queue fails."""
 
-    def send(self, body: str) -> None:
-        """Add a message."""
+    def send(self, body: str, *, delay_s: int = 0) -> None:
+        """Add a message that can be received ``delay_s`` seconds from now, at most 900."""
         ...
 
     def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:
@@ -131,4 +181,51 @@ class JobQueue(Protocol):
 
     def extend(self, message: Message, visibility_s: int) -> None:
         """Hide it for ``visibility_s`` from now; 0 hands it back at once."""
+        ...
+
+
+class UnreachableError(Exception):
+    """A request to a stranger's server had no answer; the message may be shown to its owner."""
+
+
+class NotConnectedError(UnreachableError):
+    """There was not even a connection: nothing was sent, another address may be tried."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a request to a stranger goes: ``address`` is an IP address, never a name."""
+
+    address: str
+    port: int
+    host: str
+    """What the certificate must be for."""
+    authority: str
+    """What the ``Host`` header says."""
+    path: str
+    tls: bool = True
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """As much of an answer as anybody here needs."""
+
+    status: int
+    retry_after: str | None = None
+
+
+class Outbound(Protocol):
+    """Requests to servers that tenants name. What may be asked is for the caller to judge."""
+
+    def resolve(self, host: str, *, timeout_s: float) -> tuple[str, ...]:
+        """Every address of ``host``, best first. Raises UnreachableError."""
+        ...
+
+    def post(
+        self, endpoint: Endpoint, headers: dict[str, str], body: bytes, *, timeout_s: float
+    ) -> HttpAnswer:
+        """Send ``body`` to that very address, and follow nothing.
+
+        It is over after ``timeout_s``, however the other side behaves. Raises UnreachableError.
+        """
         ...

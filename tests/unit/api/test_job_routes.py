@@ -39,6 +39,14 @@ class NoPresigner:
     ) -> PresignedUpload:
         return PresignedUpload("POST", key, {}, {})
 
+    def presign_part(
+        self, key: str, *, upload_id: str, number: int, size: int, expires_s: int
+    ) -> PresignedUpload:
+        return PresignedUpload("PUT", f"{key}?part={number}", {}, {})
+
+    def presign_get(self, key: str, *, name: str, expires_s: int) -> str:
+        return f"https://media.test/{key}"
+
 
 @pytest.fixture
 def store(clock: ManualClock) -> MemoryObjectStore:

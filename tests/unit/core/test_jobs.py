@@ -10,7 +10,7 @@ from whisperdrop.adapters.memory import MemoryJobQueue, MemoryObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.domain.events import parse_event
 from whisperdrop.domain.ids import JobRef
-from whisperdrop.domain.job import JobRequest, JobStatus, PendingMarker, Progress
+from whisperdrop.domain.job import JobRequest, JobStatus, JobView, PendingMarker, Progress
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.errors import (
     InvalidValueError,
@@ -21,8 +21,10 @@ from whisperdrop.errors import (
     UnsupportedMediaTypeError,
 )
 from whisperdrop.ports import ObjectStore, PresignedUpload
+from whisperdrop.service.creation import Creation, WantedUpload
 from whisperdrop.service.documents import dump, read
-from whisperdrop.service.jobs import JobService, NewJob, overdue, record
+from whisperdrop.service.jobs import JobService, NewJob
+from whisperdrop.service.requests import overdue, write_request
 from whisperdrop.service.settlement import settle
 
 NEW = NewJob("acme", "tiny.en", "talks/Grüße.mp3", options=TranscribeOptions(language="de"))
@@ -41,6 +43,14 @@ class SayingPresigner:
         self, key: str, *, max_size: int, content_type: str, expires_s: int
     ) -> PresignedUpload:
         return PresignedUpload("POST", f"{key}|<{max_size}|{content_type}|{expires_s}", {}, {})
+
+    def presign_part(
+        self, key: str, *, upload_id: str, number: int, size: int, expires_s: int
+    ) -> PresignedUpload:
+        return PresignedUpload("PUT", f"{key}|{number}|{size}|{expires_s}", {}, {})
+
+    def presign_get(self, key: str, *, name: str, expires_s: int) -> str:
+        return f"{key}|{name}|{expires_s}"
 
 
 @pytest.fixture
@@ -64,10 +74,28 @@ def jobs(store: MemoryObjectStore, interactive: MemoryJobQueue, clock: ManualClo
     return service(store, interactive, clock)
 
 
+def put_job(jobs: JobService, store: ObjectStore) -> JobRequest:
+    """A new job that waits for a PUT of one byte."""
+    return request_of(store, jobs.create(NEW, WantedUpload("put", 1, 5000)).job)
+
+
+def request_of(store: ObjectStore, job: JobView) -> JobRequest:
+    request = read(store, JobRequest, keys.request(job.ref))
+    assert request is not None
+    return request
+
+
+def upload_of(creation: Creation) -> PresignedUpload:
+    assert creation.instructions is not None
+    assert creation.instructions.upload is not None
+    return creation.instructions.upload
+
+
 def test_a_job_for_a_put_is_written_down_marked_and_signed(
     jobs: JobService, store: MemoryObjectStore, interactive: MemoryJobQueue
 ) -> None:
-    request, upload = jobs.create_for_put(NEW, 1234)
+    creation = jobs.create(NEW, WantedUpload("put", 1234, 5000))
+    request, upload = request_of(store, creation.job), upload_of(creation)
     ref = request.ref
     assert read(store, JobRequest, keys.request(ref)) == request
     assert read(store, PendingMarker, keys.pending(ref)) == PendingMarker()
@@ -80,8 +108,9 @@ def test_a_job_for_a_put_is_written_down_marked_and_signed(
     assert len(interactive) == 0
 
 
-def test_a_job_for_a_post_has_no_declared_size(jobs: JobService) -> None:
-    request, upload = jobs.create_for_post(NEW, 5000)
+def test_a_job_for_a_post_has_no_declared_size(jobs: JobService, store: MemoryObjectStore) -> None:
+    creation = jobs.create(NEW, WantedUpload("post", None, 5000))
+    request, upload = request_of(store, creation.job), upload_of(creation)
     assert request.size is None
     assert upload.method == "POST"
     assert upload.url == f"{request.media_key}|<5000|audio/mpeg|{EXPIRES_S}"
@@ -90,7 +119,9 @@ def test_a_job_for_a_post_has_no_declared_size(jobs: JobService) -> None:
 def test_a_job_with_its_media_passes_the_bulk_queue(
     jobs: JobService, store: MemoryObjectStore, interactive: MemoryJobQueue
 ) -> None:
-    request = jobs.create_with_media(NEW, io.BytesIO(b"audio"), 5)
+    ref = jobs.create_with_media(NEW, io.BytesIO(b"audio"), 5)
+    request = read(store, JobRequest, keys.request(ref))
+    assert request is not None
     media = store.head(request.media_key)
     assert media is not None
     assert (media.size, media.content_type) == (5, "audio/mpeg")
@@ -117,23 +148,23 @@ def test_a_refused_name_leaves_nothing_behind(
     name: str, error: type[Exception], jobs: JobService, store: MemoryObjectStore
 ) -> None:
     with pytest.raises(error):
-        jobs.create_for_put(NewJob("acme", "tiny.en", name), 1)
+        jobs.create(NewJob("acme", "tiny.en", name), WantedUpload("put", 1, 5000))
     assert keys_in(store) == []
 
 
-def test_two_jobs_never_share_an_id(jobs: JobService) -> None:
-    assert jobs.create_for_post(NEW, 1)[0].ref != jobs.create_for_post(NEW, 1)[0].ref
+def test_two_jobs_never_share_an_id(jobs: JobService, store: MemoryObjectStore) -> None:
+    assert put_job(jobs, store).ref != put_job(jobs, store).ref
 
 
 def test_a_job_is_recorded_once(jobs: JobService, store: MemoryObjectStore) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
-    record(store, request)  # as after an answer that was lost
+    request = put_job(jobs, store)
+    write_request(store, request)  # as after an answer that was lost
     with pytest.raises(LostRaceError):
-        record(store, request.model_copy(update={"name": "another.mp3"}))
+        write_request(store, request.model_copy(update={"name": "another.mp3"}))
 
 
-def test_a_new_job_waits_for_its_upload(jobs: JobService) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+def test_a_new_job_waits_for_its_upload(jobs: JobService, store: MemoryObjectStore) -> None:
+    request = put_job(jobs, store)
     view = jobs.view("acme", request.job_id)
     assert view.status is JobStatus.AWAITING_UPLOAD
     assert (view.name, view.model, view.created_at) == ("Grüße.mp3", "tiny.en", NOON)
@@ -141,7 +172,7 @@ def test_a_new_job_waits_for_its_upload(jobs: JobService) -> None:
 
 
 def test_an_uploaded_job_is_queued(jobs: JobService, store: MemoryObjectStore) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     store.put(request.media_key, b"a")
     assert jobs.view("acme", request.job_id).status is JobStatus.QUEUED
 
@@ -149,7 +180,7 @@ def test_an_uploaded_job_is_queued(jobs: JobService, store: MemoryObjectStore) -
 def test_a_held_job_is_running_and_shows_its_progress(
     jobs: JobService, store: MemoryObjectStore, clock: ManualClock
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     store.put(request.media_key, b"a")
     progress = Progress(stage="transcribing", done_s=1, total_s=4)
     lease = a_lease(NOON + timedelta(seconds=60), progress=progress)
@@ -166,7 +197,7 @@ def test_a_held_job_is_running_and_shows_its_progress(
 
 
 def test_a_damaged_lease_does_not_hide_a_job(jobs: JobService, store: MemoryObjectStore) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     store.put(request.media_key, b"a")
     store.put(keys.lease(request.ref), b"{")
     assert jobs.view("acme", request.job_id).status is JobStatus.QUEUED
@@ -176,7 +207,7 @@ def test_a_damaged_lease_does_not_hide_a_job(jobs: JobService, store: MemoryObje
 def test_an_ended_job_shows_how_it_ended(
     status: JobStatus, jobs: JobService, store: MemoryObjectStore
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     outcome = an_outcome(request.ref, status)
     settle(store, outcome)
     view = jobs.view("acme", request.job_id)
@@ -187,7 +218,7 @@ def test_an_ended_job_shows_how_it_ended(
 def test_a_job_that_nobody_works_on_is_cancelled_at_once(
     jobs: JobService, store: MemoryObjectStore
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     view = jobs.cancel("acme", request.job_id)
     assert view.status is JobStatus.CANCELLED
     assert view == jobs.view("acme", request.job_id)
@@ -199,22 +230,24 @@ def test_a_job_that_nobody_works_on_is_cancelled_at_once(
 def test_a_job_that_a_worker_holds_runs_on_until_the_worker_sees_the_wish(
     jobs: JobService, store: MemoryObjectStore
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     store.create(keys.lease(request.ref), dump(a_lease(NOON + timedelta(seconds=60))))
     assert not jobs.view("acme", request.job_id).cancel_requested
     view = jobs.cancel("acme", request.job_id)
     assert (view.status, view.cancel_requested) == (JobStatus.RUNNING, True)
 
 
-def test_a_cancelled_job_will_never_have_a_transcript(jobs: JobService) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+def test_a_cancelled_job_will_never_have_a_transcript(
+    jobs: JobService, store: MemoryObjectStore
+) -> None:
+    request = put_job(jobs, store)
     jobs.cancel("acme", request.job_id)
     with pytest.raises(NotReadyError, match=r"cancelled and has no transcript$"):
         jobs.transcript("acme", request.job_id)
 
 
 def test_another_tenants_job_is_not_there(jobs: JobService, store: MemoryObjectStore) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     settle(store, an_outcome(request.ref), a_transcript(request.ref))
     with pytest.raises(JobNotFoundError):
         jobs.view("umbrella", request.job_id)
@@ -238,7 +271,7 @@ def test_an_id_that_is_none_or_nobodys_is_not_found(job_id: str, jobs: JobServic
 def test_a_transcript_is_not_ready_before_the_end(
     jobs: JobService, store: MemoryObjectStore
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     with pytest.raises(NotReadyError, match=r"awaiting_upload.*until it has ended"):
         jobs.transcript("acme", request.job_id)
 
@@ -246,21 +279,23 @@ def test_a_transcript_is_not_ready_before_the_end(
 def test_a_failed_job_will_never_have_a_transcript(
     jobs: JobService, store: MemoryObjectStore
 ) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     settle(store, an_outcome(request.ref, JobStatus.FAILED))
     with pytest.raises(NotReadyError, match=r"failed and has no transcript$"):
         jobs.transcript("acme", request.job_id)
 
 
 def test_a_succeeded_job_has_its_transcript(jobs: JobService, store: MemoryObjectStore) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+    request = put_job(jobs, store)
     transcript = a_transcript(request.ref)
     settle(store, an_outcome(request.ref), transcript)
     assert jobs.transcript("acme", request.job_id) == transcript
 
 
-def test_an_upload_is_overdue_after_its_grace_and_a_drop_never_is(jobs: JobService) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+def test_an_upload_is_overdue_after_its_grace_and_a_drop_never_is(
+    jobs: JobService, store: MemoryObjectStore
+) -> None:
+    request = put_job(jobs, store)
     grace = timedelta(seconds=10)
     last = NOON + timedelta(seconds=EXPIRES_S + 10)
     assert not overdue(request, last, grace)
@@ -269,6 +304,6 @@ def test_an_upload_is_overdue_after_its_grace_and_a_drop_never_is(jobs: JobServi
     assert not overdue(drop, last + timedelta(days=999), grace)
 
 
-def test_a_view_names_its_job(jobs: JobService) -> None:
-    request, _ = jobs.create_for_put(NEW, 1)
+def test_a_view_names_its_job(jobs: JobService, store: MemoryObjectStore) -> None:
+    request = put_job(jobs, store)
     assert jobs.view("acme", request.job_id).ref == JobRef("acme", request.job_id)

@@ -22,9 +22,10 @@ from whisperdrop.adapters.memory import MemoryObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.domain.job import JobStatus, Outcome, Usage
 from whisperdrop.domain.transcript import Transcript
+from whisperdrop.domain.webhook import Webhook
 from whisperdrop.errors import StoreError
 from whisperdrop.ports import ObjectInfo, ObjectStore
-from whisperdrop.service.documents import read
+from whisperdrop.service.documents import dump, read
 from whisperdrop.service.settlement import follow_up, settle
 
 REF = a_ref()
@@ -35,8 +36,8 @@ SUCCEEDED = an_outcome(REF)
 DROP_SUCCEEDED = an_outcome(REF, drop_key=DROP_KEY)
 FAILED = an_outcome(REF, JobStatus.FAILED)
 USAGE = f"usage/acme/2026-03/{REF.job_id}-61250.json"
-OUTBOX = [f"outbox/acme/talks/a.mp3.{name}" for name in ("json", "txt")]
-WRITES_OF_A_DROP = 6  # transcript, outcome, two renderings, usage, marker
+OUTBOX = [f"outbox/acme/talks/a.mp3.{name}" for name in ("json", "srt", "txt", "vtt")]
+WRITES_OF_A_DROP = 8  # transcript, outcome, four renderings, usage, marker
 
 
 @pytest.fixture
@@ -260,3 +261,29 @@ def test_a_job_without_checkpoints_costs_no_listing(store: MemoryObjectStore) ->
             raise AssertionError(prefix)
 
     settle(Unlisted(store), SUCCEEDED, TRANSCRIPT)
+
+
+def test_that_somebody_is_to_be_told_is_noted_before_the_marker_goes(
+    store: MemoryObjectStore,
+) -> None:
+    outcome = an_outcome(REF, webhook_url="https://example.com/hook")
+    note = keys.notification_due(REF, outcome.finished_at)
+    with pytest.raises(StoreError):
+        settle(FailingKeyStore(store, keys.NOTIFICATIONS), outcome, TRANSCRIPT)
+    assert keys_in(store, "pending/") == [keys.pending(REF)]
+    follow_up(store, ended_as(store))
+    assert keys_in(store, keys.NOTIFICATIONS) == [note]
+    assert keys_in(store, "pending/") == []
+
+
+def test_the_tenants_webhook_is_told_of_every_job(store: MemoryObjectStore) -> None:
+    webhook = Webhook(url="https://example.com/hook", updated_at=SUCCEEDED.finished_at)
+    store.create(keys.webhook("acme"), dump(webhook))
+    settle(store, SUCCEEDED, TRANSCRIPT)
+    note = keys.notification_due(REF, SUCCEEDED.finished_at)
+    assert keys_in(store, keys.NOTIFICATIONS) == [note]
+
+
+def test_nothing_is_noted_where_nobody_wants_to_know(store: MemoryObjectStore) -> None:
+    settle(store, SUCCEEDED, TRANSCRIPT)
+    assert keys_in(store, keys.NOTIFICATIONS) == []

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -49,6 +50,18 @@ def _send_documents_at_once(params: dict[str, Any], **_: Any) -> None:
     body = params.get("body")
     if isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= _DOCUMENT_BYTES:
         params["headers"].pop("Expect", None)
+
+
+def presigned_origins(client: "S3Client", bucket: str) -> tuple[str, ...]:
+    """Scheme and host of the addresses that ``client`` presigns for ``bucket``.
+
+    As botocore makes them, since they follow from endpoint, region and addressing style together.
+    """
+    with store_errors("signing for storage"):
+        get = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "any"})
+        form = client.generate_presigned_post(bucket, "any")["url"]
+    found = (urlsplit(url) for url in (get, form))
+    return tuple(sorted({f"{url.scheme}://{url.netloc}" for url in found}))
 
 
 def sqs_client() -> "SQSClient":

@@ -2,13 +2,20 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from whisperdrop.errors import LostRaceError, MediaTooLargeError
-from whisperdrop.ports import Clock, Message, ObjectInfo, StoredObject
+from whisperdrop.ports import (
+    Clock,
+    Folders,
+    Message,
+    ObjectInfo,
+    StoredObject,
+    UploadedPart,
+)
 
 _BINARY = "application/octet-stream"
 
@@ -19,12 +26,20 @@ class _Object:
     info: ObjectInfo
 
 
+@dataclass(frozen=True)
+class _Multipart:
+    content_type: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
 class MemoryObjectStore:
     """A bucket in a dictionary; atomic under one lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._objects: dict[str, _Object] = {}
+        self._multipart: dict[tuple[str, str], _Multipart] = {}
+        self._begun = 0
         self._lock = threading.Lock()
 
     def get(self, key: str) -> StoredObject | None:
@@ -60,7 +75,7 @@ class MemoryObjectStore:
             return self._write(key, body, content_type)
 
     def _write(self, key: str, body: bytes, content_type: str) -> str:
-        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        etag = _etag(body)
         info = ObjectInfo(key, len(body), etag, self._clock(), content_type=content_type)
         self._objects[key] = _Object(body, info)
         return etag
@@ -75,11 +90,61 @@ class MemoryObjectStore:
             infos = [self._objects[key].info for key in keys]
         yield from infos
 
+    def list_folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        with self._lock:
+            below = [key[len(prefix) :] for key in self._objects if key.startswith(prefix)]
+        folders = {name + slash for name, slash, _ in (k.partition("/") for k in below) if slash}
+        later = sorted(folder for folder in folders if not after or folder > f"{after}/")
+        return Folders(tuple(folder[:-1] for folder in later[:limit]), len(later) > limit)
+
+    def create_multipart(self, key: str, content_type: str) -> str:
+        with self._lock:
+            self._begun += 1
+            upload_id = f"upload-{self._begun}"
+            self._multipart[key, upload_id] = _Multipart(content_type)
+        return upload_id
+
+    def begun_uploads(self) -> int:
+        """Uploads in parts that were neither completed nor aborted."""
+        return len(self._multipart)
+
+    def put_part(self, key: str, upload_id: str, number: int, body: bytes) -> None:
+        """What a client does with a presigned part."""
+        with self._lock:
+            self._multipart[key, upload_id].parts[number] = body
+
+    def list_multipart(self, key: str, upload_id: str) -> tuple[UploadedPart, ...] | None:
+        with self._lock:
+            upload = self._multipart.get((key, upload_id))
+            if upload is None:
+                return None
+            return tuple(
+                UploadedPart(number, len(body), _etag(body))
+                for number, body in sorted(upload.parts.items())
+            )
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> bool:
+        with self._lock:
+            upload = self._multipart.pop((key, upload_id), None)
+            if upload is None:
+                return False
+            body = b"".join(upload.parts[part.number] for part in parts)
+            self._write(key, body, upload.content_type)
+        return True
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        with self._lock:
+            self._multipart.pop((key, upload_id), None)
+
     def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
         found = self._objects.get(key)
         if found and max_bytes is not None and found.info.size > max_bytes:
             raise MediaTooLargeError.over(found.info.size, max_bytes)
         return path.write_bytes(found.body) if found else None
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 
 @dataclass
@@ -103,10 +168,11 @@ class MemoryJobQueue:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, *, delay_s: int = 0) -> None:
+        visible_at = self._clock().timestamp() + delay_s if delay_s else 0.0
         with self._lock:
             self._sent += 1
-            self._messages.append(_Queued(body, self._sent))
+            self._messages.append(_Queued(body, self._sent, visible_at))
 
     def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:  # noqa: ARG002 – port
         now = self._clock().timestamp()

@@ -1,19 +1,21 @@
 """The object store port on S3 and whatever speaks its API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
 from whisperdrop.adapters.aws import error_code, store_errors
 from whisperdrop.errors import LostRaceError, MediaTooLargeError, UnsafeStoreError
-from whisperdrop.ports import ObjectInfo, PresignedUpload, StoredObject
+from whisperdrop.ports import Folders, ObjectInfo, PresignedUpload, StoredObject, UploadedPart
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _BINARY = "application/octet-stream"
+_AFTER_SLASH = chr(ord("/") + 1)
 _CHUNK = 1 << 20  # bytes read at a time while downloading
 
 
@@ -113,6 +115,68 @@ class S3ObjectStore:
                         entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"]
                     )
 
+    def list_folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        asked: dict[str, Any] = {"Delimiter": "/", "MaxKeys": limit}
+        if after:
+            # All that lies in that folder sorts before this; started after the folder itself, S3
+            # would answer the folder again because of what is in it.
+            asked["StartAfter"] = f"{prefix}{after}{_AFTER_SLASH}"
+        with store_errors("listing storage"):
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **asked)
+        found = (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
+        names = tuple(folder[len(prefix) : -1] for folder in found)
+        return Folders(names, page["IsTruncated"])
+
+    def create_multipart(self, key: str, content_type: str) -> str:
+        with store_errors("writing to storage"):
+            answer = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ContentType=content_type
+            )
+        return answer["UploadId"]
+
+    def list_multipart(self, key: str, upload_id: str) -> tuple[UploadedPart, ...] | None:
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._bucket, Key=key, UploadId=upload_id
+        )
+        with store_errors("reading from storage"):
+            try:
+                return tuple(
+                    UploadedPart(part["PartNumber"], part["Size"], part["ETag"])
+                    for page in pages
+                    for part in page.get("Parts", [])
+                )
+            except ClientError as error:
+                if _missing(error):
+                    return None
+                raise
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> bool:
+        with store_errors("writing to storage"):
+            try:
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={
+                        "Parts": [{"PartNumber": p.number, "ETag": p.etag} for p in parts]
+                    },
+                )
+            except ClientError as error:
+                if _missing(error):
+                    return False
+                raise
+        return True
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        with store_errors("deleting from storage"):
+            try:
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload_id
+                )
+            except ClientError as error:
+                if not _missing(error):
+                    raise
+
     def download(self, key: str, path: Path, max_bytes: int | None = None) -> int | None:
         with store_errors("reading from storage"):
             try:
@@ -131,7 +195,7 @@ class S3ObjectStore:
 
 
 class S3Presigner:
-    """Presigned uploads. Its client must use SigV4 and the address that clients see."""
+    """Presigned requests. Its client must use SigV4 and the address that clients see."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
@@ -172,6 +236,34 @@ class S3Presigner:
             ExpiresIn=expires_s,
         )
         return PresignedUpload("POST", post["url"], {}, post["fields"])
+
+    def presign_part(
+        self, key: str, *, upload_id: str, number: int, size: int, expires_s: int
+    ) -> PresignedUpload:
+        url = self._client.generate_presigned_url(
+            "upload_part",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "UploadId": upload_id,
+                "PartNumber": number,
+                "ContentLength": size,
+            },
+            ExpiresIn=expires_s,
+        )
+        return PresignedUpload("PUT", url, {"Content-Length": str(size)}, {})
+
+    def presign_get(self, key: str, *, name: str, expires_s: int) -> str:
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                # Media is played, or saved; a browser must not open it as a page (RFC 6266, 5987).
+                "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(name, '')}",
+            },
+            ExpiresIn=expires_s,
+        )
 
 
 def _missing(error: ClientError) -> bool:

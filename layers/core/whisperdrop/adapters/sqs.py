@@ -16,9 +16,9 @@ class SqsJobQueue:
         self._client = client
         self._url = url
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, *, delay_s: int = 0) -> None:
         with store_errors("queueing the job"):
-            self._client.send_message(QueueUrl=self._url, MessageBody=body)
+            self._client.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_s)
 
     def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:
         with store_errors("reading the queue"):

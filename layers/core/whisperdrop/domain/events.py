@@ -6,6 +6,7 @@ references. Record keys are URL-encoded in three ways by AWS, LocalStack and mot
 References: S3 User Guide, "Event message structure"; MinIO, "Bucket notifications".
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,14 +93,19 @@ class _S3Records:
         return isinstance(body.get("Records"), list)
 
     @staticmethod
-    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+    def keys(body: dict[str, Any], bucket: str) -> Iterator[str]:
+        """Keys of the objects that were created in ``bucket``."""
         for record in body["Records"]:
             if "s3" not in record:
                 raise MalformedEventError("a record that is not from S3")
             event = str(record.get("eventName", "")).removeprefix("s3:")
-            if not event.startswith("ObjectCreated") or record["s3"]["bucket"]["name"] != bucket:
-                continue
-            if work := parse_media_key(unquote_plus(record["s3"]["object"]["key"])):
+            if event.startswith("ObjectCreated") and record["s3"]["bucket"]["name"] == bucket:
+                yield unquote_plus(record["s3"]["object"]["key"])
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+        for key in _S3Records.keys(body, bucket):
+            if work := parse_media_key(key):
                 yield work
 
 
@@ -111,12 +117,17 @@ class _EventBridge:
         return body.get("source") == "aws.s3" and "detail" in body
 
     @staticmethod
-    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+    def keys(body: dict[str, Any], bucket: str) -> Iterator[str]:
+        """Key of the object that was created in ``bucket``."""
         detail = body["detail"]
-        if body.get("detail-type") != "Object Created" or detail["bucket"]["name"] != bucket:
-            return
-        if work := parse_media_key(detail["object"]["key"]):
-            yield work
+        if body.get("detail-type") == "Object Created" and detail["bucket"]["name"] == bucket:
+            yield detail["object"]["key"]
+
+    @staticmethod
+    def work(body: dict[str, Any], bucket: str) -> Iterator[Work]:
+        for key in _EventBridge.keys(body, bucket):
+            if work := parse_media_key(key):
+                yield work
 
 
 _KINDS: tuple[type[_Kind], ...] = (_Direct, _Span, _S3Records, _EventBridge, _S3Test)
@@ -140,10 +151,30 @@ def parse_event(text: str, *, bucket: str) -> list[Work]:
     Objects of other buckets, other prefixes and other event names are not ours to judge and are
     passed over. Raises MalformedEventError for a message of no known kind.
     """
-    try:
+    with _malformed(text):
         body = json.loads(text)
         kind = next(kind for kind in _KINDS if kind.infer(body))
         return list(kind.work(body, bucket))
+
+
+def created_keys(text: str, *, bucket: str) -> list[str]:
+    """Keys of the objects of ``bucket`` whose creation a message from the store announces.
+
+    Raises MalformedEventError for a message of no known kind.
+    """
+    with _malformed(text):
+        body = json.loads(text)
+        if _S3Test.infer(body):
+            return []
+        kind = next(kind for kind in (_S3Records, _EventBridge) if kind.infer(body))
+        return list(kind.keys(body, bucket))
+
+
+@contextlib.contextmanager
+def _malformed(text: str) -> Iterator[None]:
+    """Whatever a stranger's JSON makes our reading of it raise, as one error."""
+    try:
+        yield
     except MalformedEventError:
         raise
     except (

@@ -57,6 +57,11 @@ def job_id_of_drop(bucket: str, key: str, etag: str, modified: datetime) -> str:
     return _inverted_time(second) + _base36(number % 36**_RANDOM_DIGITS, _RANDOM_DIGITS)
 
 
+def is_of_second(job_id: str, moment: datetime) -> bool:
+    """Whether ``job_id`` is that of a bucket drop of the same second as ``moment``."""
+    return job_id.startswith(_inverted_time(moment.replace(microsecond=0)))
+
+
 def _inverted_time(moment: datetime) -> str:
     return _base36(_LATEST_MS - int(moment.timestamp() * 1000), _TIME_DIGITS)
 

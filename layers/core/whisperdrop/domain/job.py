@@ -53,6 +53,14 @@ class JobRequest(_Document):
     upload_expires_at: AwareDatetime | None = None
     correlation_id: str | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+    content_sha256: str | None = Field(None, description="Of the media, as its owner declared it")
+    webhook_url: str | None = None
+    retention_days: int | None = Field(
+        None, description="So many days past its end, all of it is deleted"
+    )
+    idempotency: str | None = Field(None, description="Digest of the record that names it")
+    upload_id: str | None = Field(None, description="The store's name of its multipart upload")
+    part_size: int | None = Field(None, description="Of each part but the last")
 
     @property
     def ref(self) -> JobRef:
@@ -141,7 +149,7 @@ class Usage(_Document):
 
 
 class Outcome(_Document):
-    """``outcome.json``: write-once; a job has exactly one, ever."""
+    """``outcome.json``: write-once; a job has exactly one, until it is deleted."""
 
     version: int = 1
     tenant: str
@@ -159,6 +167,28 @@ class Outcome(_Document):
     correlation_id: str | None = None
     parts: int = 0
     """Checkpoints that a job which succeeded leaves behind; 0 saves looking for them."""
+    name: str | None = None
+    """This and what follows is the request's, so that one document shows a job that has ended."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    webhook_url: str | None = None
+    retention_days: int | None = None
+    deleted_at: AwareDatetime | None = None
+    """All that is left of a job that was deleted: it keeps late writers from bringing it back."""
+    forget_at: AwareDatetime | None = None
+    """When nobody can be late any more, and this goes too."""
+
+    def deleted(self, now: datetime, forget_at: datetime) -> Self:
+        """What takes this one's place when the job is deleted. It counts as no success."""
+        return type(self)(
+            tenant=self.tenant,
+            job_id=self.job_id,
+            status=JobStatus.CANCELLED,
+            model=self.model,
+            created_at=self.created_at,
+            finished_at=self.finished_at,
+            deleted_at=now,
+            forget_at=forget_at,
+        )
 
     @classmethod
     def of(
@@ -187,6 +217,10 @@ class Outcome(_Document):
             drop_key=request.media_key if request.source == "drop" else None,
             correlation_id=request.correlation_id,
             parts=parts,
+            name=request.name,
+            metadata=request.metadata,
+            webhook_url=request.webhook_url,
+            retention_days=request.retention_days,
         )
 
     @property
@@ -224,6 +258,7 @@ class JobView(_Document):
     model: str
     created_at: AwareDatetime
     name: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
     lease: Lease | None = None
     outcome: Outcome | None = None
     upload_expires_at: AwareDatetime | None = None

@@ -17,7 +17,7 @@ from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.errors import InvalidValueError, RequestError
 from whisperdrop.ports import Clock, ObjectInfo, ObjectStore
 from whisperdrop.service.documents import read_intact, write_once
-from whisperdrop.service.jobs import mark_pending
+from whisperdrop.service.requests import mark_pending
 from whisperdrop.service.settlement import settle
 
 OPTION_PREFIX = "whisperdrop-"

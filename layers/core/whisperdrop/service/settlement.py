@@ -2,18 +2,21 @@
 
 The order matters. The transcript is there before the outcome, because an outcome promises it. The
 outcome is the decision; what comes after it is derived from it and can be repeated by whoever
-finds the job next: rendering of a drop, usage record, removal of checkpoints, and last the pending
-marker, so that the sweep comes back until all of it is done.
+finds the job next: rendering of a drop, usage record, removal of checkpoints, the note that
+somebody is to be told, and last the pending marker, so that the sweep comes back until all of it is
+done.
 """
 
 from whisperdrop.domain import formats, keys
 from whisperdrop.domain.job import JobStatus, Outcome
 from whisperdrop.domain.transcript import Transcript
 from whisperdrop.ports import ObjectStore
+from whisperdrop.service import notifications
 from whisperdrop.service.documents import dump, read, write_once
 from whisperdrop.service.parts import delete_parts
+from whisperdrop.service.retention import expire_at, retained_until
 
-DROP_FORMATS: tuple[formats.Format, ...] = ("json", "txt")
+DROP_FORMATS: tuple[formats.Format, ...] = ("json", "srt", "txt", "vtt")
 """What a bucket drop is rendered to."""
 
 
@@ -29,6 +32,11 @@ def settle(store: ObjectStore, outcome: Outcome, transcript: Transcript | None =
 def follow_up(store: ObjectStore, outcome: Outcome) -> None:
     """Everything that follows from an outcome; safe to repeat."""
     ref = outcome.ref
+    if outcome.deleted_at is not None:
+        # Somebody was late: a worker with its result, or an upload. The sweep removes what came.
+        store.put(keys.deleting(ref), b"")
+        store.delete(keys.pending(ref))
+        return
     if outcome.drop_key is not None:
         _render_drop(store, outcome, outcome.drop_key)
     if outcome.usage is not None:
@@ -37,6 +45,9 @@ def follow_up(store: ObjectStore, outcome: Outcome) -> None:
     # Who ends a job in another way than by its transcript need not know of earlier attempts.
     if outcome.parts or outcome.status is not JobStatus.SUCCEEDED:
         delete_parts(store, ref)
+    notifications.mark(store, outcome)
+    if (until := retained_until(outcome)) is not None:
+        expire_at(store, ref, until)
     store.delete(keys.pending(ref))
 
 

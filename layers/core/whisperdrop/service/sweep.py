@@ -3,6 +3,8 @@
 The queue is a hint. Every job without an outcome has a marker under pending/, and the time at which
 the marker was last written says when the job was last queued; so one listing tells which jobs to
 look at. A job that waits long in a deep queue is queued again ever more rarely.
+
+It also deletes what is to be deleted: jobs whose deletion was begun, and those whose time is over.
 """
 
 from dataclasses import dataclass, field
@@ -23,15 +25,18 @@ from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import UploadExpiredError
 from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
 from whisperdrop.service.cancellation import cancel_requested, cancelled
+from whisperdrop.service.deletion import expire, finish
 from whisperdrop.service.documents import DamagedDocumentError, read, read_intact
 from whisperdrop.service.drops import admit_drop, is_admitted, job_of_drop
-from whisperdrop.service.jobs import mark_pending, overdue
+from whisperdrop.service.multipart import drop_upload
+from whisperdrop.service.requests import mark_pending, overdue
 from whisperdrop.service.settlement import follow_up, settle
 
 _DROP_GRACE = timedelta(seconds=60)  # an event needs a moment to become a job
 _STRAY_MARKER_AGE = timedelta(hours=1)
 _DEAD_WORKER_AGE = timedelta(hours=1)
 _MAX_DOUBLINGS = 6
+_MOST_DELETIONS = 300  # in a pass: each is some twenty requests, and a pass in Lambda has minutes
 
 
 @dataclass
@@ -48,6 +53,8 @@ class SweepReport:
     dropped: list[str] = field(default_factory=list)
     """Bucket drops whose event was lost."""
     damaged: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    """Their owner wanted it, or what was agreed when they were made."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Sweep:
                     self._look_at(ref, info, now, queues_lost, report)
                 except DamagedDocumentError as damaged:  # one bad document stops no other job
                     report.damaged.append(damaged.key)
+        self._delete(now, report)
         self._find_lost_drops(now, queues_lost, report)
         self._forget_dead_workers(now)
         return report
@@ -128,6 +136,7 @@ class Sweep:
             return
         if cancel_requested(self._store, ref):
             settle(self._store, cancelled(request, now))
+            drop_upload(self._store, request)
             report.cancelled.append(ref.job_id)
             return
         began = lease is not None or request.source == "drop"
@@ -136,6 +145,7 @@ class Sweep:
             self._requeue(request, age, at_once, report)
         elif overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
             settle(self._store, _expired(request, now))
+            drop_upload(self._store, request)
             report.expired.append(ref.job_id)
 
     def _requeue(
@@ -155,6 +165,25 @@ class Sweep:
         # A worker that ends the job right now leaves this marker behind; the next pass removes it.
         mark_pending(self._store, ref, requeues=marker.requeues + 1)
         report.requeued.append(ref.job_id)
+
+    def _delete(self, now: datetime, report: SweepReport) -> None:
+        for info in self._store.list(keys.DELETING):
+            if len(report.deleted) >= _MOST_DELETIONS:
+                return
+            ref = keys.parse_deleting_key(info.key)
+            if ref and finish(self._store, ref, self._clock):
+                report.deleted.append(ref.job_id)
+        for done, info in enumerate(self._store.list(keys.EXPIRY)):
+            marked = keys.parse_expiry_key(info.key)
+            if marked is None:
+                continue
+            due, ref = marked
+            if due > now or done >= _MOST_DELETIONS:
+                return
+            if expire(self._store, ref, self._clock):
+                report.deleted.append(ref.job_id)
+            # A job that a worker still holds has its marker under deleting/ by now.
+            self._store.delete(info.key)
 
     def _find_lost_drops(self, now: datetime, queues_lost: bool, report: SweepReport) -> None:
         window = timedelta(seconds=self._policy.drop_window_s)
