@@ -1,5 +1,5 @@
-# The API and the sweep: `docker build -f docker/api.Dockerfile .` from the root of the project.
-# One image for both: they need the same few packages, and neither touches media.
+# The API, the sweep and the notifier: `docker build -f docker/api.Dockerfile .` from the root of the project.
+# One image for all three: they need the same few packages, and none touches media.
 # Plain instructions only, so that every builder can read it.
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 FROM ${BASE_IMAGE}
@@ -10,6 +10,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes -r /opt/whisperdrop/re
 COPY layers/core/whisperdrop /opt/whisperdrop/whisperdrop
 COPY functions/api/whisperdrop_api /opt/whisperdrop/whisperdrop_api
 COPY functions/dispatcher/whisperdrop_dispatcher /opt/whisperdrop/whisperdrop_dispatcher
+COPY functions/notifier/whisperdrop_notifier /opt/whisperdrop/whisperdrop_notifier
 
 ENV PYTHONPATH=/opt/whisperdrop \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -5,7 +5,13 @@ import signal
 import threading
 
 from whisperdrop.errors import StoreError
-from whisperdrop_dispatcher.composition import build, log, logger
+from whisperdrop_dispatcher.composition import (
+    build,
+    build_notification_sweep,
+    log,
+    log_notifications,
+    logger,
+)
 from whisperdrop_dispatcher.settings import SweepSettings
 
 
@@ -23,9 +29,12 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     settings = SweepSettings()
     sweep = build(settings)
+    notifications = build_notification_sweep(settings)
     while not stop.is_set():
         try:
             log(sweep.run(queues_lost=queues_lost))
+            if notifications is not None:
+                log_notifications(notifications.run(queues_lost=queues_lost))
             queues_lost = False
         except StoreError as error:
             logger.warning("sweep_failed", extra={"error": str(error)})

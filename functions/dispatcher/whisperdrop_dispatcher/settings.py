@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from whisperdrop.settings import CoreSettings
+from whisperdrop.settings import WebhookSettings
 
 
-class SweepSettings(CoreSettings):
+class SweepSettings(WebhookSettings):
     """When the sweep acts."""
 
     sweep_interval_seconds: float = Field(60, gt=0)

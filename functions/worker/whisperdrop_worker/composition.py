@@ -127,6 +127,7 @@ def build(settings: WorkerSettings) -> Worker:
             cancel_poll_s=settings.cancel_poll_seconds,
             max_failures=settings.max_failures,
             max_media_bytes=settings.max_media_bytes,
+            max_audio_s=settings.max_audio_seconds,
         ),
         owner=settings.worker_id,
         scratch=settings.scratch_dir,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.errors import (
     GaveUpError,
     JobError,
-    MediaMissingError,
     RequestError,
     StoreError,
     TryAgainError,
@@ -35,6 +35,7 @@ from whisperdrop_worker.checkpoints import StoreCheckpoints
 from whisperdrop_worker.decode import Decoder
 from whisperdrop_worker.engine import Engine, EngineResult, Priority
 from whisperdrop_worker.fanout import FanOut
+from whisperdrop_worker.fanout_audio import Recording
 from whisperdrop_worker.heartbeat import Heartbeat, InterruptedJobError, JobCancelledError
 
 logger = Logger(service="worker")
@@ -112,6 +113,7 @@ class JobProcessor:
         held, request = leased.result(), asked.result()
         if request is None:
             logger.warning("unknown_job", extra={"tenant": ref.tenant, "job_id": ref.job_id})
+            self._store.delete(keys.lease(ref))  # a late event of a job that was deleted
             return None
         # Whoever held it before may have ended it after we looked.
         if held.attempt > 1 and (outcome := self._ended(ref)):
@@ -222,20 +224,28 @@ class JobProcessor:
     ) -> tuple[EngineResult, int]:
         """The result, and how many parts it leaves in the store."""
         self._scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="job-") as private:
-            media = Path(private) / _MEDIA
-            size = self._store.download(
-                request.media_key, media, max_bytes=self._policy.max_media_bytes
+        with ExitStack() as stack:
+            private = stack.enter_context(
+                tempfile.TemporaryDirectory(dir=self._scratch, prefix="job-")
             )
-            if size is None:
-                raise MediaMissingError("the uploaded file is no longer in the bucket")
+            recording = stack.enter_context(
+                closing(
+                    Recording(
+                        self._store,
+                        self._decoder,
+                        request.media_key,
+                        Path(private) / _MEDIA,
+                        max_bytes=self._policy.max_media_bytes,
+                    )
+                )
+            )
             report = heartbeat.report
-            if self._fanout and (plan := self._fanout.plan(request, held, media, report)):
-                result = self._fanout.run(request, plan, media, report=report, stop=stop)
+            if self._fanout and (plan := self._fanout.plan(request, held, recording, report)):
+                result = self._fanout.run(request, plan, recording, report=report, stop=stop)
                 return result, len(plan.ends)
             checkpoints = StoreCheckpoints(self._store, held, self._clock)
             result = self._engine.transcribe(
-                self._decoder.decode(media),
+                recording.whole(),
                 job_id=request.job_id,
                 model=request.model,
                 options=request.options,

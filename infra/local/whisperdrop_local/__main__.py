@@ -46,6 +46,7 @@ def _run(settings: StackSettings) -> int:
     with Stack(settings) as stack:
         print(
             f"""Whisperdrop is ready after {time.monotonic() - began:.1f} s at {stack.address}
+  page     {stack.address}/
   docs     {stack.address}/docs
   key      Authorization: Bearer {stack.api_key}
   drop     aws --endpoint-url {stack.endpoint} s3 cp FILE s3://{BUCKET}/inbox/default/

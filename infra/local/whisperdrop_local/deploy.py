@@ -40,6 +40,7 @@ class Storage:
     bucket: str
     interactive_queue_url: str
     bulk_queue_url: str
+    notify_queue_url: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,6 +49,7 @@ class Storage:
             "BUCKET": self.bucket,
             "INTERACTIVE_QUEUE_URL": self.interactive_queue_url,
             "BULK_QUEUE_URL": self.bulk_queue_url,
+            "NOTIFY_QUEUE_URL": self.notify_queue_url,
         }
 
 
@@ -151,6 +153,7 @@ def _outputs(stack: "StackTypeDef") -> Storage:
         bucket=outputs["BucketName"],
         interactive_queue_url=outputs["InteractiveQueueUrl"],
         bulk_queue_url=outputs["BulkQueueUrl"],
+        notify_queue_url=outputs["NotifyQueueUrl"],
     )
 
 

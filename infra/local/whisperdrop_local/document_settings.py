@@ -7,18 +7,29 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from whisperdrop.settings import CoreSettings, KeySettings
+from whisperdrop.settings import CoreSettings, KeySettings, WebhookSettings
 from whisperdrop_api.settings import ApiSettings
 from whisperdrop_dispatcher.settings import SweepSettings
 from whisperdrop_local.settings import StackSettings
+from whisperdrop_notifier.settings import NotifierSettings
 from whisperdrop_worker.settings import WorkerSettings
 
 SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
     ("Every process", "Storage, queues, models on offer, logging.", CoreSettings),
     ("API keys", "Processes that check keys.", KeySettings),
+    (
+        "Webhooks",
+        "Processes that send to the URLs of tenants, or judge them: notifier, API, sweep.",
+        WebhookSettings,
+    ),
     ("API", "`python -m whisperdrop_api serve`, and the API function.", ApiSettings),
     ("Worker", "`python -m whisperdrop_worker`, and the worker function.", WorkerSettings),
     ("Sweep", "`python -m whisperdrop_dispatcher`, and the sweep function.", SweepSettings),
+    (
+        "Notifier",
+        "`python -m whisperdrop_notifier`, and the notifier function.",
+        NotifierSettings,
+    ),
     ("Embedded stack", "`make run` and `make demo`.", StackSettings),
 )
 
@@ -72,7 +83,7 @@ def _default(field: FieldInfo) -> str:
         case bool():
             return f"`{str(value).lower()}`"
         case tuple():
-            return f"`{','.join(value)}`"
+            return f"`{','.join(map(str, value))}`"
         case float() if value.is_integer():
             return f"`{int(value)}`"
         case Path():

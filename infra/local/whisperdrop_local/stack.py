@@ -1,4 +1,4 @@
-"""The embedded stack: emulator, storage template, API, worker and sweep, on loopback."""
+"""The embedded stack: emulator, storage template, API, worker, sweep and notifier, on loopback."""
 
 import contextlib
 import fcntl
@@ -66,7 +66,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of API, worker and sweep; what the user set passes through."""
+        """The environment of every child; what the user set passes through."""
         if self.storage is None:
             raise StackError("the stack has not started")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
@@ -87,7 +87,7 @@ class Stack:
         return environment | _CREDENTIALS | mine | self.storage.environment
 
     def child(self, name: str) -> Child:
-        """The child called ``name``: emulator, api, worker or sweep."""
+        """The child called ``name``: emulator, api, worker, notifier or sweep."""
         return next(child for child in self._children if child.name == name)
 
     def __enter__(self) -> Self:
@@ -123,6 +123,7 @@ class Stack:
         python = [sys.executable, "-m"]
         self._add("api", [*python, "whisperdrop_api", "serve"])
         self._add("worker", [*python, "whisperdrop_worker", "serve"])
+        self._add("notifier", [*python, "whisperdrop_notifier", "serve"])
         # The emulator's queues do not outlive it, so at every start they are new.
         self._add("sweep", [*python, "whisperdrop_dispatcher", "--queues-are-new"])
         self._wait_for(lambda: _answers(f"{self.address}/health"), "the API")

@@ -4,12 +4,14 @@ Names of variables are the names of the fields in capitals. docs/settings.md is 
 docstrings here and in each function's settings.py by ``make docs``.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from whisperdrop.domain.models import ModelCatalog, is_place
+from whisperdrop.domain.webhook_target import TargetRules, parse_networks
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
@@ -81,6 +83,59 @@ class CoreSettings(BaseSettings):
         """Which models a request may name."""
         served = dict.fromkeys(self.whisper_models + self.allowed_models)
         return ModelCatalog(tuple(served), dict(self.whisper_aliases))
+
+
+class WebhookSettings(CoreSettings):
+    """For processes that send to the URLs of tenants, or judge them."""
+
+    notify_queue_url: str | None = None
+    """URL of the SQS queue that wakes the notifier. Without it, nothing is queued for it again."""
+
+    webhook_timeout_seconds: float = Field(10, ge=0.1, le=60)
+    """How long one delivery may take, in seconds, from the look-up of the name to the answer."""
+
+    webhook_ports: Annotated[tuple[int, ...], NoDecode] = (443, 8443)
+    """Ports that a webhook's URL may name, comma-separated; `any` for all of them."""
+
+    webhook_ca_file: Path | None = None
+    """Certificates (PEM) that are trusted beside the system's, for targets inside your network."""
+
+    webhook_allowed_networks: Names = ()
+    """Networks that webhooks may reach although they are not on the public internet, as
+    comma-separated CIDR (`10.1.0.0/16,fd00:1::/64`). Default: none, since whoever has a key could
+    reach everything in them."""
+
+    webhook_allow_http: bool = False
+    """Take `http://` URLs too, for targets inside `WEBHOOK_ALLOWED_NETWORKS`: to try things out on
+    one machine."""
+
+    @field_validator("webhook_ports", mode="before")
+    @classmethod
+    def _ports(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.strip() == "any":
+            return ()
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        return cls._split(value)
+
+    @model_validator(mode="after")
+    def _networks_are_networks(self) -> Self:
+        parse_networks(self.webhook_allowed_networks)
+        return self
+
+    @property
+    def webhook_rules(self) -> TargetRules:
+        """Where webhooks may go."""
+        return TargetRules(
+            allowed_networks=parse_networks(self.webhook_allowed_networks),
+            ports=self.webhook_ports,
+            allow_http=self.webhook_allow_http,
+        )
 
 
 class KeySettings(CoreSettings):

@@ -2,11 +2,12 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -22,7 +23,8 @@ from whisperdrop.errors import (
 from whisperdrop.ports import Clock, ObjectStore
 from whisperdrop.service.documents import dump, read
 
-Scope = Literal["read", "write"]
+Scope = Literal["read", "write", "admin"]
+"""`admin` manages the keys of its own tenant; it gives neither of the other two."""
 
 DEFAULT_TENANT = "default"
 """The tenant of the key in the environment."""
@@ -30,6 +32,7 @@ DEFAULT_TENANT = "default"
 CACHE_TTL = timedelta(seconds=30)
 """A revoked key works this much longer, so that a request does not cost a read of the store."""
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CACHE_ENTRIES = 10_000
 _KEY_BYTES = 32
 
@@ -38,6 +41,9 @@ class ApiKey(BaseModel):
     """``keys/{sha256}.json``; never the key itself."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    operator: ClassVar[bool] = False
+    """Whether it may manage every tenant's keys: no stored key can say that of itself."""
 
     tenant: str
     name: str
@@ -54,6 +60,14 @@ class ApiKey(BaseModel):
             raise ForbiddenError(f"this API key has no {scope!r} scope")
 
 
+class OperatorKey(ApiKey):
+    """The key of the environment: every scope, every tenant's keys."""
+
+    operator: ClassVar[bool] = True
+
+    scopes: tuple[Scope, ...] = ("read", "write", "admin")
+
+
 def digest_of(key: str) -> str:
     """SHA-256 in hex. Keys are 256 random bits, so no salt or stretching is needed."""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -66,7 +80,7 @@ class ApiKeys:
         self._store = store
         self._clock = clock
         self._environment_digest = digest_of(environment_key) if environment_key else None
-        self._environment_principal = ApiKey(
+        self._environment_principal = OperatorKey(
             tenant=DEFAULT_TENANT, name="environment", created_at=clock()
         )
         self._cache: dict[str, tuple[datetime, ApiKey | None]] = {}
@@ -128,16 +142,66 @@ class ApiKeys:
         self._store.create(keys.api_key(digest_of(key)), dump(document))
         return key
 
-    def list(self) -> Iterator[tuple[str, ApiKey]]:
-        """Every key's digest and document."""
+    def issue_for(
+        self,
+        issuer: ApiKey,
+        name: str,
+        *,
+        scopes: tuple[Scope, ...] = ("read", "write"),
+        models: tuple[str, ...] | None = None,
+        max_upload_bytes: int | None = None,
+        tenant: str | None = None,
+    ) -> str:
+        """A key on behalf of ``issuer``, which cannot give away more than it has.
+
+        It is of the issuer's tenant, and the issuer's own models and upload size bound it; the
+        operator may name a tenant. Raises ForbiddenError.
+        """
+        if tenant is not None and tenant != issuer.tenant and not issuer.operator:
+            raise ForbiddenError("only the operator's key may make keys for another tenant")
+        if issuer.models is not None:
+            if beyond := set(models or ()) - set(issuer.models):
+                raise ForbiddenError(f"this API key may not use {', '.join(sorted(beyond))} itself")
+            models = issuer.models if models is None else models
+        if issuer.max_upload_bytes is not None:
+            if (max_upload_bytes or 0) > issuer.max_upload_bytes:
+                raise ForbiddenError(
+                    f"this API key itself may upload {issuer.max_upload_bytes:,} bytes at most"
+                )
+            max_upload_bytes = max_upload_bytes or issuer.max_upload_bytes
+        return self.issue(
+            tenant or issuer.tenant,
+            name,
+            scopes=scopes,
+            models=models,
+            max_upload_bytes=max_upload_bytes,
+        )
+
+    def find(self, digest: str, tenant: str | None = None) -> ApiKey:
+        """The document of one key. Raises NotFoundError, also for another than ``tenant``'s."""
+        document = None
+        if _DIGEST.fullmatch(digest):
+            document = read(self._store, ApiKey, keys.api_key(digest))
+        if document is None or tenant not in {None, document.tenant}:
+            raise NotFoundError(f"there is no key with the digest {digest[:64]}")
+        return document
+
+    def list(self, tenant: str | None = None) -> Iterator[tuple[str, ApiKey]]:
+        """Every key's digest and document; those of one ``tenant`` alone. One read for each key."""
         for info in self._store.list(keys.API_KEYS):
-            if document := read(self._store, ApiKey, info.key):
+            document = read(self._store, ApiKey, info.key)
+            if document is not None and tenant in {None, document.tenant}:
                 yield info.key.removeprefix(keys.API_KEYS).removesuffix(".json"), document
 
-    def revoke(self, digest: str) -> None:
-        """Refuse the key from now on; its document stays as a record. Raises NotFoundError."""
-        document = read(self._store, ApiKey, keys.api_key(digest))
-        if document is None:
-            raise NotFoundError(f"there is no key with the digest {digest[:64]}")
+    def revoke(self, digest: str, tenant: str | None = None) -> None:
+        """Refuse the key from now on; its document stays as a record. May be repeated.
+
+        Raises NotFoundError, also when it is another than ``tenant``'s.
+        """
+        document = self.find(digest, tenant)
+        if document.revoked_at is not None:
+            return
         revoked = document.model_copy(update={"revoked_at": self._clock()})
         self._store.put(keys.api_key(digest), dump(revoked), "application/json")
+        with self._lock:
+            self._cache.pop(digest, None)
