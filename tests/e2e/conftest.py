@@ -18,6 +18,20 @@ def shared_stack(
         yield running
 
 
+@pytest.fixture(scope="session")
+def openai_stack(
+    project_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningStack]:
+    """A stack whose waits are so short that OpenAI's clients have to retry; base on demand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNC_WAIT_SECONDS", "0.5")
+        patch.setenv("MAX_SYNC_REQUESTS", "4")
+        patch.setenv("ALLOWED_MODELS", "base")
+        data_dir = tmp_path_factory.mktemp("openai-stack")
+        with stack_on_free_ports(project_root, data_dir) as running:
+            yield running
+
+
 @pytest.fixture
 def stack(shared_stack: RunningStack) -> RunningStack:
     """The shared stack, its children alive."""

@@ -1,4 +1,7 @@
-"""How the native doors say no: ``{"detail": …, "code": …}``, in this one place."""
+"""How the native doors say no: ``{"detail": …, "code": …}``, in this one place.
+
+The handlers serve the OpenAI door too, which has a place of its own for its shape.
+"""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,6 +12,7 @@ from starlette.exceptions import HTTPException
 from whisperdrop.domain.job import JobFailure
 from whisperdrop.errors import InvalidValueError, StoreError, WhisperdropError, status_of
 from whisperdrop_api.composition import logger
+from whisperdrop_api.routes.openai import errors as openai
 
 _RETRY_AFTER_S = "5"
 
@@ -57,20 +61,26 @@ def install(app: FastAPI) -> None:
     async def known(request: Request, error: WhisperdropError) -> JSONResponse:
         if isinstance(error, StoreError):
             logger.error("store_failed", extra={"path": request.url.path}, exc_info=error)
-        return render(error)
+        return _answer(request, error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:  # noqa: ARG001 - signature
-        return render(describe(error))
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _answer(request, describe(error))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:  # noqa: ARG001 - signature
-        body = ErrorBody(
-            detail=str(error.detail), code=_CODES.get(error.status_code, "bad_request")
-        )
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "bad_request")
+        if openai.is_ours(request.url.path):
+            return openai.render_http(error, code)
+        body = ErrorBody(detail=str(error.detail), code=code)
         return JSONResponse(body.model_dump(), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:
         logger.error("unhandled_error", extra={"path": request.url.path}, exc_info=error)
-        return render(WhisperdropError("something went wrong on our side; it has been logged"))
+        broken = WhisperdropError("something went wrong on our side; it has been logged")
+        return _answer(request, broken)
+
+
+def _answer(request: Request, error: WhisperdropError) -> JSONResponse:
+    return (openai.render if openai.is_ours(request.url.path) else render)(error)

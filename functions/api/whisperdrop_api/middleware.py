@@ -14,6 +14,10 @@ CORRELATION_HEADER = "x-request-id"
 MAX_JSON_BYTES = 256 * 1024
 """Largest body of a route that takes no file."""
 
+MAX_BATCH_BYTES = 4 * 1024**2
+"""Largest body of a batch: a hundred jobs with long prompts. Lambda carries 6 MB."""
+
+_TAKE_FILES = ("/transcribe", "/v1/audio/", "/audio/")
 _MULTIPART_OVERHEAD = 64 * 1024  # boundaries, headers and the other fields around a file
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
@@ -99,9 +103,10 @@ class BodyLimitMiddleware:
         await self._app(scope, count, send)
 
     def _limit(self, path: str) -> tuple[int, str]:
-        if path.startswith("/transcribe"):
+        if path.startswith(_TAKE_FILES):
             return self._max_sync_bytes + _MULTIPART_OVERHEAD, too_large(self._max_sync_bytes)
-        return MAX_JSON_BYTES, f"the request's body is over {MAX_JSON_BYTES:,} bytes"
+        limit = MAX_BATCH_BYTES if path == "/v1/jobs/batch" else MAX_JSON_BYTES
+        return limit, f"the request's body is over {limit:,} bytes"
 
 
 def too_large(max_sync_bytes: int) -> str:

@@ -61,7 +61,12 @@ router = APIRouter(tags=["transcribe"])
 
 
 @router.post("/transcribe/{model}", responses=_RESPONSES, openapi_extra=_FORM)
-@router.post("/transcribe-{model}", responses=_RESPONSES, openapi_extra=_FORM)
+@router.post(
+    "/transcribe-{model}",
+    name="transcribe_by_name",
+    responses=_RESPONSES,
+    openapi_extra=_FORM,
+)
 async def transcribe(
     model: str,
     request: Request,
@@ -84,19 +89,19 @@ async def transcribe(
             options=_options_of(form),
             correlation_id=correlation_id,
         )
-        job = await run_in_threadpool(
+        ref = await run_in_threadpool(
             services.jobs.create_with_media, new, upload.file, upload.size or 0
         )
     outcome = await wait_for_outcome(
-        services, job.ref, services.settings.sync_wait_seconds, gone=request.is_disconnected
+        services, ref, services.settings.sync_wait_seconds, gone=request.is_disconnected
     )
     if outcome is None:
-        return _pending(job.ref, JobStatus.QUEUED)
+        return _pending(ref, JobStatus.QUEUED)
     if outcome.status is not JobStatus.SUCCEEDED:
         return _failed(outcome)
-    transcript = await run_in_threadpool(services.jobs.transcript, key.tenant, job.job_id)
+    transcript = await run_in_threadpool(services.jobs.transcript, key.tenant, ref.job_id)
     body = TranscribedBody(text=transcript.text, language=transcript.language)
-    return JSONResponse(body.model_dump(), headers={"x-whisperdrop-job": job.job_id})
+    return JSONResponse(body.model_dump(), headers={"x-whisperdrop-job": ref.job_id})
 
 
 @router.get(

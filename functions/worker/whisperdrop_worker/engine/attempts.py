@@ -188,5 +188,6 @@ def _segment(window: Window, answer: Answer, piece: Piece, flags: frozenset[str]
             )
             for word, start, end, probability in piece.words
         ),
+        logprobs=piece.logprobs,
         flags=tuple(sorted(flags)),
     )

@@ -17,8 +17,10 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 from numpy.typing import NDArray
 
+from whisperdrop.domain.transcript import TokenLogprob
 from whisperdrop_worker.decode_protocol import SAMPLE_RATE
 from whisperdrop_worker.engine.interface import Samples
+from whisperdrop_worker.engine.vocabulary import token_bytes
 
 FULL_S = 30.0
 """The length that Whisper was trained on, in seconds."""
@@ -27,6 +29,7 @@ _FRAMES_A_SECOND = 100
 _MAX_INITIAL_TIMESTAMP = 50  # of them: Whisper's own 1 s
 _HYPOTHESES = 5  # sampled at a temperature above 0, the best is taken; Whisper's best_of
 _SURE = 0.9  # probability from which a window is in another language than its recording
+_LEAST_PROBABILITY = 1e-30  # of a float that came out as zero
 _PREPEND = "\"'“¿([{-"
 _APPEND = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 - both widths of each are in use
 
@@ -39,6 +42,8 @@ class Style:
     temperature: float = 0.0
     words: bool = False
     """Align the tokens with the audio, for times of words."""
+    logprobs: bool = False
+    """Ask the model once more how likely each token is."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class Piece:
     text: str
     words: tuple[tuple[str, float, float, float], ...] | None = None
     """Word, start, end, probability."""
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 class Recognizer:
@@ -147,7 +153,9 @@ class Recognizer:
             self._answer(ask, language, found, result, encoded if len(asks) == 1 else None)
             for ask, language, found, result in zip(asks, spoken, languages, results, strict=True)
         ]
-        return self._align(asks, answers, encoded) if asks[0].style.words else answers
+        if asks[0].style.words:
+            answers = self._align(asks, answers, encoded)
+        return self._weigh(asks, answers, encoded) if asks[0].style.logprobs else answers
 
     def tokenizer(self, language: str, task: str) -> Tokenizer:
         """Whisper's tokenizer for one language and task."""
@@ -301,6 +309,49 @@ class Recognizer:
                     duration_s = len(asks[number].audio) / SAMPLE_RATE
                     aligned[number] = _with_words(answers[number], row, duration_s)
         return aligned
+
+    def _weigh(
+        self, asks: Sequence[Ask], answers: list[Answer], encoded: ctranslate2.StorageView
+    ) -> list[Answer]:
+        """``answers`` with the log-probability of every token of the text.
+
+        Generating tells their mean alone. The alignment reads the text once more, without its
+        timestamps, and says how likely each token was after those before it.
+        """
+        frames = [math.ceil(len(ask.audio) / SAMPLE_RATE * _FRAMES_A_SECOND) for ask in asks]
+        weighed = list(answers)
+        for language in {answer.language for answer in answers}:
+            tokenizer = self.tokenizer(language, asks[0].prompt.task)
+            rows = [
+                [token for piece in one.pieces for token in piece.tokens if token < tokenizer.eot]
+                for one in answers
+            ]
+            results = self._whisper.model.align(encoded, tokenizer.sot_sequence, rows, frames)
+            for number, (answer, result) in enumerate(zip(answers, results, strict=True)):
+                if answer.language != language:
+                    continue
+                likely = iter(result.text_token_probs)
+                pieces = tuple(
+                    replace(
+                        piece,
+                        logprobs=tuple(
+                            self._logprob(token, next(likely))
+                            for token in piece.tokens
+                            if token < tokenizer.eot
+                        ),
+                    )
+                    for piece in answer.pieces
+                )
+                weighed[number] = replace(answer, pieces=pieces)
+        return weighed
+
+    def _logprob(self, token: int, probability: float) -> TokenLogprob:
+        data = token_bytes(str(self._whisper.hf_tokenizer.id_to_token(token)))
+        return TokenLogprob(
+            token=data.decode(errors="replace"),
+            bytes=tuple(data),
+            logprob=math.log(min(1.0, max(probability, _LEAST_PROBABILITY))),
+        )
 
 
 def _spoken(prompt: Prompt, found: Sequence[tuple[str, float]]) -> str:

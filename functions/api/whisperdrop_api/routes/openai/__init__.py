@@ -1,0 +1,1 @@
+"""OpenAI's audio API: the same jobs, waited for and rendered as its SDKs expect."""
