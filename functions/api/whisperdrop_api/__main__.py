@@ -7,6 +7,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from whisperdrop.errors import WhisperdropError
+from whisperdrop.service.api_keys import Scope
 from whisperdrop.service.proof import prove_conditional_writes
 from whisperdrop_api.app import create_app
 from whisperdrop_api.composition import build, logger
@@ -24,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("--tenant", required=True)
     create.add_argument("--name", required=True, help="what the key is for")
-    create.add_argument("--read-only", action="store_true")
+    scopes = create.add_mutually_exclusive_group()
+    scopes.add_argument("--read-only", action="store_true")
+    scopes.add_argument("--admin", action="store_true", help="may manage its tenant's keys too")
     create.add_argument("--models", help="comma-separated; all served models when absent")
     create.add_argument("--max-upload-bytes", type=int)
     actions.add_parser("list", help="every key by its SHA-256")
@@ -68,7 +71,7 @@ def _keys(settings: ApiSettings, options: argparse.Namespace) -> int:
         key = api_keys.issue(
             options.tenant,
             options.name,
-            scopes=("read",) if options.read_only else ("read", "write"),
+            scopes=_scopes(options),
             models=models,
             max_upload_bytes=options.max_upload_bytes,
         )
@@ -80,6 +83,12 @@ def _keys(settings: ApiSettings, options: argparse.Namespace) -> int:
     else:
         api_keys.revoke(options.digest)
     return 0
+
+
+def _scopes(options: argparse.Namespace) -> tuple[Scope, ...]:
+    if options.read_only:
+        return ("read",)
+    return ("read", "write", "admin") if options.admin else ("read", "write")
 
 
 if __name__ == "__main__":

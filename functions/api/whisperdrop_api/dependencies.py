@@ -45,3 +45,4 @@ def _principal(scope: Scope) -> Callable[..., object]:
 
 Reader = Annotated[ApiKey, Depends(_principal("read"))]
 Writer = Annotated[ApiKey, Depends(_principal("write"))]
+Admin = Annotated[ApiKey, Depends(_principal("admin"))]
