@@ -49,6 +49,12 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
 	  --only-binary=:all: --dest .venv-sam/wheels -r layers/core/requirements.txt
 	@touch $@
 
+# OpenAI's JavaScript client, for the tests of that door; without npm they are skipped.
+tests/openai_node/node_modules/.package-lock.json: tests/openai_node/package-lock.json
+	@if command -v npm > /dev/null; then \
+	  echo "installing OpenAI's client for Node.js ..."; \
+	  cd tests/openai_node && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
+
 # --- the service ------------------------------------------------------------------------------
 
 run: setup  ## Start everything on this machine, transcribe a sample, serve until Ctrl-C
@@ -59,7 +65,7 @@ demo: setup  ## The same on free ports, then exit
 
 # --- quality ----------------------------------------------------------------------------------
 
-test: setup $(VENV)/dev.done .venv-sam/done lint  ## Lint, types, and every test that this machine can run
+test: setup $(VENV)/dev.done .venv-sam/done tests/openai_node/node_modules/.package-lock.json lint  ## Lint, types, and every test that this machine can run
 	@mkdir -p .local/tmp
 	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m pytest
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 SOURCES = (
     "layers/core",
+    "layers/client",
     "functions/api",
     "functions/worker",
     "functions/dispatcher",
+    "functions/notifier",
     "infra/local",
 )
 ANY_PACKAGE = "*"
@@ -48,6 +50,7 @@ _SETTINGS = (
     "whisperdrop_api.settings",
     "whisperdrop_worker.settings",
     "whisperdrop_dispatcher.settings",
+    "whisperdrop_notifier.settings",
 )
 
 RULES = (
@@ -81,6 +84,19 @@ RULES = (
     Rule(
         "whisperdrop_dispatcher",
         ("whisperdrop", "whisperdrop_dispatcher"),
+        (ANY_PACKAGE,),
+        _AWS + _WEB + _ENGINE,
+    ),
+    # Installed by itself on other people's machines.
+    Rule("whisperdrop_client", ("whisperdrop_client",), ("anyio", "httpx")),
+    Rule(
+        "whisperdrop_client.command",
+        ("whisperdrop_client",),
+        ("anyio", "httpx", "rich", "typer"),
+    ),
+    Rule(
+        "whisperdrop_notifier",
+        ("whisperdrop", "whisperdrop_notifier"),
         (ANY_PACKAGE,),
         _AWS + _WEB + _ENGINE,
     ),

@@ -11,11 +11,13 @@ import pytest
 REQUIRED = "WHISPERDROP_REQUIRE_LANES"
 
 LANES = {
+    "browser": "the page in a headless Chromium",
     "emulator": "the ministack emulator",
     "sam": "the SAM CLI",
     "shared": "the folder of recordings",
     "speech": "the real model on real speech",
     "curl": "curl and bash, for the README's walks",
+    "node": "Node.js with OpenAI's client for it",
     "rie": "the Lambda runtime interface emulator",
 }
 

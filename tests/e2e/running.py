@@ -102,7 +102,7 @@ class RunningStack:
 
     def revive(self) -> None:
         """Start again whatever has died."""
-        for name in ("api", "worker", "sweep"):
+        for name in ("api", "worker", "notifier", "sweep"):
             self.stack.child(name).check()
 
 

@@ -111,6 +111,9 @@ def test_a_drop_is_rendered_beside_its_path(stack: RunningStack) -> None:
     text = _appears(stack, key.replace("inbox/", "outbox/", 1) + ".txt")
     assert same_words(text.decode(), sample.text)
     assert stack.document(key.replace("inbox/", "outbox/", 1) + ".json")["text"]
+    vtt = _appears(stack, key.replace("inbox/", "outbox/", 1) + ".vtt")
+    assert vtt.startswith(b"WEBVTT\n\n00:00:0")
+    assert _appears(stack, key.replace("inbox/", "outbox/", 1) + ".srt").startswith(b"1\n00:00:0")
 
 
 def test_a_drop_may_say_how_in_its_metadata(stack: RunningStack) -> None:

@@ -39,7 +39,7 @@ PROTECTED = [
     ("POST", "/transcribe/tiny.en"),
     ("POST", "/transcribe-tiny.en"),
     ("GET", "/results/zzzz"),
-    ("GET", "/v1/models"),
+    ("GET", "/v1/jobs/zzzz/events"),
 ]
 
 

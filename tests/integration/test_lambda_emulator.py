@@ -17,7 +17,9 @@ import pytest
 import requests
 from mypy_boto3_s3 import S3Client
 from mypy_boto3_sqs import SQSClient
+from standardwebhooks import Webhook
 
+from tests.builders import an_outcome
 from tests.emulator import CREDENTIALS, Emulator
 from tests.lambda_emulator import (
     LambdaFunction,
@@ -28,11 +30,16 @@ from tests.lambda_emulator import (
     sqs_record,
 )
 from tests.lanes import lane
+from tests.receivers import LOOPBACK, make_authority, receiver
 from tests.recordings import bundled
 from whisperdrop.adapters.s3 import S3ObjectStore
+from whisperdrop.domain import keys
 from whisperdrop.domain.events import direct_message
-from whisperdrop.domain.ids import JobRef
+from whisperdrop.domain.ids import JobRef, new_job_id
+from whisperdrop.domain.webhook import SigningSecret, SigningSecrets
+from whisperdrop.domain.webhook_signature import new_secret
 from whisperdrop.service.clock import utc_now
+from whisperdrop.service.documents import dump
 from whisperdrop.service.leases import acquire
 from whisperdrop_local.deploy import PATH_STYLE, Storage, deploy
 from whisperdrop_local.sample import same_words
@@ -45,6 +52,7 @@ pytestmark = [pytest.mark.emulator, pytest.mark.speech]
 API = "whisperdrop_api.handler.handler"
 WORKER = "whisperdrop_worker.lambda_handler.handler"
 SWEEP = "whisperdrop_dispatcher.handler.handler"
+NOTIFIER = "whisperdrop_notifier.handler.handler"
 BUCKET = "whisperdrop-under-lambda"
 
 
@@ -359,6 +367,37 @@ def test_the_scheduled_sweep_queues_an_upload_whose_event_was_lost(
     assert job_id in line["requeued"]
     assert worker.invoke(sqs_event(sqs_record("again", message))) == {"batchItemFailures": []}
     _transcribed(backend, job_id)
+
+
+def test_the_end_of_a_job_becomes_a_signed_webhook(
+    start: Callable[..., Any], backend: Backend, tmp_path: Path
+) -> None:
+    authority = make_authority(tmp_path)
+    ref = JobRef("told", new_job_id(utc_now()))
+    secret = new_secret()
+    signing = SigningSecret(secret=secret, created_at=utc_now())
+    document = SigningSecrets(secrets=(signing,), rev="r1")
+    backend.store.create(keys.webhook_secrets(ref.tenant), dump(document))
+    environ = {
+        "WEBHOOK_CA_FILE": str(authority.ca_file),
+        "WEBHOOK_ALLOWED_NETWORKS": f"{LOOPBACK}/32",
+        "WEBHOOK_PORTS": "any",
+    }
+    with receiver(authority) as server, start(NOTIFIER, **environ) as notifier:
+        outcome = an_outcome(ref, webhook_url=server.url(), finished_at=utc_now())
+        backend.store.create(keys.outcome(ref), dump(outcome))
+        event = backend.take(ref.job_id, backend.storage.notify_queue_url)
+        answer = notifier.invoke(
+            sqs_event(sqs_record("from-the-bucket", event), sqs_record("poisoned", "?"))
+        )
+        print(f"\nnotifier: {notifier.timing()}")
+        [request] = server.requests
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "poisoned"}]}
+    Webhook(secret).verify(request.body, request.headers)
+    assert json.loads(request.body)["data"]["job_id"] == ref.job_id
+    assert backend.document(keys.notification(ref))["state"] == "delivered"
+    assert [line["Delivered"] for line in notifier.lines() if "Delivered" in line] == [[1.0]]
 
 
 def test_one_process_serves_every_event(api: LambdaFunction, recorded: dict[str, Any]) -> None:

@@ -122,13 +122,13 @@ def test_the_layer_carries_the_core_package_and_its_dependencies(built: Path) ->
 
 def test_the_zips_repeat_nothing_that_the_layer_carries(built: Path) -> None:
     in_layer = {path.name for path in (built / "CoreLayer" / "python").iterdir()}
-    for function in ("ApiFunction", "SweepFunction"):
+    for function in ("ApiFunction", "SweepFunction", "NotifierFunction"):
         in_zip = {path.name for path in (built / function).iterdir()}
         assert in_zip & in_layer <= {"requirements.txt"}
 
 
 def test_nothing_built_comes_near_the_limit_of_a_lambda(built: Path) -> None:
-    for function in ("ApiFunction", "SweepFunction"):
+    for function in ("ApiFunction", "SweepFunction", "NotifierFunction"):
         files = [*(built / function).rglob("*"), *(built / "CoreLayer").rglob("*")]
         unzipped = sum(path.stat().st_size for path in files if path.is_file())
         assert unzipped < 150 * 2**20  # Lambda's limit is 250 MiB
@@ -150,6 +150,7 @@ def test_what_the_functions_depend_on_imports_from_layer_and_zip_alone(built: Pa
     [
         ("ApiFunction", "whisperdrop_api.handler"),
         ("SweepFunction", "whisperdrop_dispatcher.handler"),
+        ("NotifierFunction", "whisperdrop_notifier.handler"),
     ],
 )
 def test_a_handler_is_found_where_the_template_says(

@@ -97,7 +97,7 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own() -> None:
     functions = _resources(TEMPLATE, "AWS::Serverless::Function")
     roles = _resources(TEMPLATE, "AWS::IAM::Role")
     groups = _resources(TEMPLATE, "AWS::Logs::LogGroup")
-    assert set(functions) == {"ApiFunction", "WorkerFunction", "SweepFunction"}
+    assert set(functions) == {"ApiFunction", "WorkerFunction", "SweepFunction", "NotifierFunction"}
     used_roles = [function["Role"]["Fn::GetAtt"][0] for function in functions.values()]
     used_groups = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()]
     assert sorted(used_roles) == sorted(roles)
@@ -113,13 +113,14 @@ def test_a_message_stays_hidden_for_as_long_as_a_worker_may_run() -> None:
 
 
 def test_a_poisoned_message_fails_alone_and_ends_in_a_dead_letter_queue() -> None:
-    worker = _resources(TEMPLATE, "AWS::Serverless::Function")["WorkerFunction"]
-    sources = [event["Properties"] for event in worker["Events"].values()]
-    assert len(sources) == 2
+    functions = _resources(TEMPLATE, "AWS::Serverless::Function")
+    consumers = [functions["WorkerFunction"], functions["NotifierFunction"]]
+    sources = [event["Properties"] for f in consumers for event in f["Events"].values()]
+    assert len(sources) == 3
     for source in sources:
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     queues = _resources(STORAGE, "AWS::SQS::Queue")
-    for name in ("Interactive", "Bulk"):
+    for name in ("Interactive", "Bulk", "Notify"):
         redrive = queues[f"{name}Queue"]["RedrivePolicy"]
         assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [f"{name}DeadLetterQueue", "Arn"]}
         assert queues[f"{name}DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 24 * 3600
@@ -153,15 +154,32 @@ def test_the_bucket_is_private_encrypted_and_outlives_its_stack() -> None:
     assert "BucketEncryption" in bucket["Properties"]
 
 
-def test_only_this_bucket_may_send_to_the_bulk_queue() -> None:
+def test_a_notice_stays_hidden_for_as_long_as_a_notifier_may_run() -> None:
+    notifier = _resources(TEMPLATE, "AWS::Serverless::Function")["NotifierFunction"]
+    queue = _resources(STORAGE, "AWS::SQS::Queue")["NotifyQueue"]
+    assert queue["VisibilityTimeout"] >= 6 * notifier["Timeout"]
+
+
+def test_only_who_signs_and_who_shows_them_may_read_the_secrets_of_webhooks() -> None:
+    readers = {
+        name
+        for name, role in _resources(TEMPLATE, "AWS::IAM::Role").items()
+        for statement in _statements(role)
+        if any("webhook-secrets/" in str(arn) for arn in _listed(statement.get("Resource")))
+    }
+    assert readers == {"ApiRole", "NotifierRole"}
+
+
+def test_only_this_bucket_may_send_to_the_queues_that_it_feeds() -> None:
     senders = [
         statement
         for policy in _resources(STORAGE, "AWS::SQS::QueuePolicy").values()
         for statement in _statements(policy)
         if statement["Effect"] == "Allow"
     ]
-    assert len(senders) == 1
-    assert set(senders[0]["Condition"]) == {"ArnEquals", "StringEquals"}
+    assert len(senders) == 2
+    for sender in senders:
+        assert set(sender["Condition"]) == {"ArnEquals", "StringEquals"}
 
 
 def test_compose_publishes_on_loopback_only() -> None:
@@ -173,11 +191,11 @@ def test_compose_publishes_on_loopback_only() -> None:
 
 def test_compose_asks_for_no_privilege_and_runs_our_images_read_only() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
-    assert set(services) == {"localstack", "setup", "api", "worker", "sweep"}
+    assert set(services) == {"localstack", "setup", "api", "worker", "sweep", "notifier"}
     for name, service in services.items():
         assert not {"privileged", "ulimits", "cap_add"} & set(service), name
         assert service.get("network_mode") != "host", name
-    for name in ("api", "worker", "sweep"):
+    for name in ("api", "worker", "sweep", "notifier"):
         assert services[name]["read_only"] is True, name
 
 

@@ -19,8 +19,10 @@ def test_every_folder_of_sources_was_looked_at(project_root: Path) -> None:
     assert found == {
         "whisperdrop",
         "whisperdrop_api",
+        "whisperdrop_client",
         "whisperdrop_worker",
         "whisperdrop_dispatcher",
+        "whisperdrop_notifier",
         "whisperdrop_local",
     }
     assert len(SOURCES) == len(found)
@@ -55,6 +57,10 @@ ARROWS_THAT_ARE_WRONG = [
     ("whisperdrop_worker.x", "import mangum"),
     ("whisperdrop_worker.x", "from botocore.config import Config"),
     ("whisperdrop_dispatcher.x", "import whisperdrop_worker"),
+    ("whisperdrop_notifier.x", "from whisperdrop_worker.settings import WorkerSettings"),
+    ("whisperdrop_client.x", "from whisperdrop.domain.media import EXTENSIONS"),
+    ("whisperdrop_client.x", "import typer"),
+    ("whisperdrop_client.command.x", "import pydantic"),
     ("whisperdrop_local.x", "from whisperdrop_api.app import create_app"),
     ("whisperdrop_local.x", "import whisperdrop_worker"),
     ("unknown.x", ""),

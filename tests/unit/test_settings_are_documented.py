@@ -10,6 +10,7 @@ MODULES = (
     "whisperdrop_api.settings",
     "whisperdrop_worker.settings",
     "whisperdrop_dispatcher.settings",
+    "whisperdrop_notifier.settings",
     "whisperdrop_local.settings",
 )
 

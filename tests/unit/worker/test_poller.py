@@ -34,7 +34,7 @@ class WaitingQueue:
         self.changed = threading.Condition()
         self.closed = False
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, *, delay_s: int = 0) -> None:
         with self.changed:
             self.waiting.append(Message(body, receipt=body, receives=1))
             self.changed.notify_all()
