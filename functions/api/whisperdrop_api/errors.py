@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from whisperdrop.domain.job import JobFailure
 from whisperdrop.errors import InvalidValueError, StoreError, WhisperdropError, status_of
 from whisperdrop_api.composition import logger
+from whisperdrop_api.middleware import CORRELATION_HEADER
 from whisperdrop_api.routes.openai import errors as openai
 
 _RETRY_AFTER_S = "5"
@@ -77,9 +78,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:
-        logger.error("unhandled_error", extra={"path": request.url.path}, exc_info=error)
+        correlation_id = request.state.correlation_id
+        fields = {"path": request.url.path, "correlation_id": correlation_id}
+        logger.error("unhandled_error", extra=fields, exc_info=error)
         broken = WhisperdropError("something went wrong on our side; it has been logged")
-        return _answer(request, broken)
+        answer = _answer(request, broken)
+        # Starlette answers this outside of every layer, so the one with the id is passed by.
+        answer.headers[CORRELATION_HEADER] = correlation_id
+        return answer
 
 
 def _answer(request: Request, error: WhisperdropError) -> JSONResponse:
