@@ -130,7 +130,10 @@ def _best(
     again_first = () if encoded_s >= FULL_S else (style.temperature,)
     for temperature in (*again_first, *guard.ladder):
         again = replace(style, temperature=temperature)
-        answer = yield Ask(window.audio, FULL_S, again, prompt, _FULL_TOKENS, encoded=encoded)
+        # Some scripts take more tokens than the budget allows: the second attempt shows it. What
+        # is sampled after that is a guess, and rambles on for as long as it may.
+        limit = min(_FULL_TOKENS, 2 * budget) if temperature else _FULL_TOKENS
+        answer = yield Ask(window.audio, FULL_S, again, prompt, limit, encoded=encoded)
         encoded = answer.encoded
         tried.append((answer, guard.faults(answer, window)))
         if not guard.hopeless(answer):

@@ -123,6 +123,17 @@ def test_what_stays_hopeless_climbs_the_ladder_on_one_encoding() -> None:
     assert finished.segments[0].flags == (REDECODED, SAMPLED)
 
 
+def test_what_is_sampled_may_not_ramble_on() -> None:
+    hopeless = [an_answer(*LOOP.pieces, compression_ratio=9.0, temperature=n / 5) for n in range(6)]
+    window = a_window(2)
+
+    asks, _ = attempt(window, LOOP, *hopeless)
+
+    limits = [ask.max_tokens for ask in asks]
+    budget = Guard().token_budget(window)
+    assert limits == [budget, 224, *[2 * budget] * 5]
+
+
 def test_at_the_end_of_the_ladder_the_best_is_kept() -> None:
     answers = [
         an_answer(a_piece(f"{SAID} {n}"), avg_logprob=logprob, temperature=n / 5)
