@@ -1,8 +1,9 @@
 """How much faster a long recording gets with more workers: a simulation, event by event.
 
 It does what ``whisperdrop_worker.fanout`` does, with given speeds and latencies in place of models
-and machines: one worker plans the whole recording, invitations reach workers at random, each
-claims the next free span and goes on until none is free, the holder of the job puts it together.
+and machines: one worker plans by the length of the recording and listens for its language,
+invitations reach workers at random, each claims the next free span and goes on until none is free,
+the holder of the job puts it together.
 
 ``python -m bench.fanout --speed 50 --workers 64``
 """
@@ -13,85 +14,110 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from bench.plan import Plan
 from bench.report import Section, Table
 
-_INVITATIONS = 3  # for each worker, as in whisperdrop_worker.fanout
-_ROUNDS = 5
-_GOOD = 0.8  # of linear
+_INVITATIONS = 5  # for each worker, as in whisperdrop_worker.planner
+_AT_ONCE = 32  # requests
+_ROUNDS = 9
+_SPEEDS = (1.0, 25.0, 50.0)
 
 
 @dataclass(frozen=True)
 class Fleet:
     """What is simulated. Speeds are times real time of one worker; the rest are seconds.
 
-    ``front_end`` cuts a recording, ``decoding`` gives the samples before a span where they cannot
-    be skipped (None: a WAV, of which each reads its part). ``jitter`` is the share by which the
-    time of a span varies. ``streamed`` is a planner that publishes each span as soon as it is cut,
-    which the worker does not do yet.
+    ``detector`` finds speech, ``decoding`` gives the samples before a span where they cannot be
+    skipped (None: a WAV, of which each reads its part). ``heard_s`` is how much audio could be
+    transcribed while the language is found; 0 where the request or the model settles it. ``jitter``
+    is the share by which the time of a span varies.
     """
 
     workers: int = 64
-    speed: float = 50.0
-    front_end: float = 450.0
+    speed: float = 25.0
+    detector: float = 450.0
     decoding: float | None = None
+    first_chapter_s: float = 600.0
+    chapter_s: float = 120.0
+    overlap_s: float = 16.0
     span_s: float = 600.0
+    heard_s: float = 30.0
     download_s: float = 5.0
     request_s: float = 0.03
     message_s: float = 0.1
     poll_s: float = 1.0
     jitter: float = 0.1
-    streamed: bool = False
 
     def alone_s(self, audio_s: float) -> float:
-        """One worker without a plan: its front end works beside the model."""
-        return self.download_s + audio_s / min(self.speed, self.front_end)
+        """One worker without a plan: detector and decoder work beside the model."""
+        return self.download_s + audio_s / min(self.speed, self.detector, self.decoding or 1e9)
 
 
 def shared_s(fleet: Fleet, audio_s: float, seed: int = 0) -> float:
     """Seconds from the download to the transcript, with all of ``fleet`` free."""
     chance = random.Random(seed)  # noqa: S311 - a simulation
-    count = max(1, round(audio_s / fleet.span_s))
-    length_s = audio_s / count
-    begin_s = fleet.download_s
-    planned_s = begin_s + audio_s / fleet.front_end
-    cut_s = [
-        (begin_s + (n + 1) * length_s / fleet.front_end if fleet.streamed else planned_s)
-        + fleet.request_s
-        for n in range(count)
-    ]
-    free = _arrivals(fleet, count, cut_s[0], planned_s + fleet.request_s, chance)
-    at = [0] * fleet.workers  # the span that a worker's decoder has come to
+    ends = span_ends(
+        1 + max(0, round((audio_s - fleet.first_chapter_s) / fleet.chapter_s)),
+        max(1, round(fleet.span_s / fleet.chapter_s)),
+        fleet.workers,
+    )
+    begins = (fleet.first_chapter_s + (end - 1) * fleet.chapter_s for end in ends[:-1])
+    places = [0.0, *begins, audio_s]
+    # Its header, or all of it; then a look at it, what it is spoken in, and the plan.
+    begin_s = fleet.request_s if fleet.decoding is None else fleet.download_s
+    planned_s = begin_s + 3 * fleet.request_s + fleet.heard_s / fleet.speed
+    free = _arrivals(fleet, len(ends), planned_s, chance)
+    at = [0.0] * fleet.workers  # where a worker's decoder has come to
     ended = []
-    for n in range(count):
+    for begin, end in pairwise(places):
         now, worker = heapq.heappop(free)
-        # A listing of parts, one of leases, the claim; then the model or the first bytes of it.
-        start = max(now + 3 * fleet.request_s, cut_s[n])
-        skipped_s = 0.0
+        # The claim, now and then lost to somebody else; then the first bytes.
+        start = now + (2 + (chance.random() < 0.5)) * fleet.request_s
+        length_s = end - begin
+        work_s = (length_s / fleet.speed) * (1 + chance.uniform(-fleet.jitter, fleet.jitter))
+        front_s = (length_s + fleet.overlap_s) / fleet.detector
+        # Nothing comes out before the detector has found where it begins.
+        first_s = fleet.overlap_s / fleet.detector if begin else 0.0
+        decoded = start
         if fleet.decoding is not None:
-            skipped_s = (n - at[worker]) * length_s / fleet.decoding
-            skipped_s += fleet.download_s if not at[worker] and worker else 0.0
-        at[worker] = n + 1
-        work_s = length_s / fleet.speed * (1 + chance.uniform(-fleet.jitter, fleet.jitter))
-        end = start + fleet.request_s + skipped_s + work_s + fleet.request_s
-        ended.append(end)
-        heapq.heappush(free, (end, worker))
-    # The holder looks every now and then, and reads the parts eight at a time.
-    merge_s = (-(-count // 8) + 3) * fleet.request_s
+            start += fleet.download_s if not at[worker] and worker else 0.0
+            first_s += max(0.0, begin - at[worker]) / fleet.decoding
+            decoded = start + max(0.0, end - at[worker]) / fleet.decoding
+            at[worker] = end
+        done = max(start + first_s + max(work_s, front_s), decoded)
+        ended.append(done + fleet.request_s)  # its part
+        heapq.heappush(free, (ended[-1] + fleet.request_s, worker))  # and a listing
+    # The holder looks every now and then, and reads the parts.
+    merge_s = (-(-len(ends) // _AT_ONCE) + 3) * fleet.request_s
     return max(ended) + fleet.poll_s / 2 + merge_s
 
 
+def span_ends(chapters: int, most: int, workers: int) -> list[int]:
+    """As ``whisperdrop_worker.plan`` has them; the chapters after the last ones."""
+    ends: list[int] = []
+    done = 0
+    while done < chapters:
+        left = chapters - done
+        size = min(most, max(1, left // (2 * workers)))
+        size = size if done else 1
+        done += left if left < 1.5 * size else size
+        ends.append(done)
+    return ends
+
+
 def _arrivals(
-    fleet: Fleet, spans: int, first_s: float, planner_s: float, chance: random.Random
+    fleet: Fleet, spans: int, planned_s: float, chance: random.Random
 ) -> list[tuple[float, int]]:
     """When each worker begins; those that no message reaches never do. A heap."""
     messages = max(spans, _INVITATIONS * (fleet.workers - 1))
-    begins = {0: planner_s}  # the planner itself
+    begins = {0: planned_s + fleet.request_s}  # the planner itself
     for number in range(messages):
         worker = chance.randrange(fleet.workers)
-        at = first_s + fleet.message_s + number / 8 * fleet.request_s
-        begins[worker] = min(begins.get(worker, at), at) if worker else planner_s
+        # Who comes reads the job's documents and lists what is claimed.
+        at = planned_s + fleet.message_s + (number / _AT_ONCE + 4) * fleet.request_s
+        begins.setdefault(worker, at)
     heap = [(at, worker) for worker, at in begins.items()]
     heapq.heapify(heap)
     return heap
@@ -104,70 +130,46 @@ def efficiency(fleet: Fleet, audio_s: float) -> tuple[float, float]:
     return speedup, speedup / fleet.workers
 
 
-def best(fleet: Fleet, audio_s: float) -> tuple[Fleet, float, float]:
-    """The span length of some that is fastest, with its speed-up and share of linear."""
-    tried = [replace(fleet, span_s=span_s) for span_s in (60, 120, 300, 600) if span_s < audio_s]
-    found = [(*efficiency(one, audio_s), one) for one in tried or [fleet]]
-    speedup, share, one = max(found, key=lambda entry: entry[0])
-    return one, speedup, share
-
-
 def run(plan: Plan) -> Section:
     """The usual fleet."""
     return study(Fleet(), (1, 10) if plan.quick else (0.5, 1, 2, 4, 10))
 
 
 def study(fleet: Fleet, hours: Sequence[float]) -> Section:
-    """Tables of speed-up by workers and by length."""
+    """Tables of speed-up by workers, by length and by the speed of a worker."""
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < fleet.workers]
-    by_workers = []
-    data: dict[str, list[dict[str, float]]] = {"by_workers": [], "by_length": []}
-    for count in [*counts, fleet.workers]:
-        some = replace(fleet, workers=count)
-        serial, ahead = (
-            best(some, hours[-1] * 3600),
-            best(replace(some, streamed=True), hours[-1] * 3600),
-        )
-        by_workers.append(_row(str(count), serial, ahead))
-        data["by_workers"].append({"workers": count, "share": serial[2], "streamed": ahead[2]})
-    by_length = []
-    for length in hours:
-        serial, ahead = (
-            best(fleet, length * 3600),
-            best(replace(fleet, streamed=True), length * 3600),
-        )
-        by_length.append(_row(f"{length:g} h", serial, ahead))
-        data["by_length"].append({"hours": length, "share": serial[2], "streamed": ahead[2]})
-    columns = ("", "span", "speed-up", "of linear", "planned ahead", "of linear")
-    bound = fleet.front_end / (fleet.front_end + fleet.workers * fleet.speed)
-    most = fleet.front_end * (1 - _GOOD) / _GOOD
-    note = (
-        f"one front end at {fleet.front_end:g}x before workers of {fleet.speed:g}x: never above "
-        f"{bound:.2f} of linear with {fleet.workers} of them, however long the recording is; "
-        f"{_GOOD} is possible up to {most:.0f}x of all workers together, and up to "
-        f"{fleet.front_end / _GOOD:.0f}x where spans are published as they are cut"
-    )
-    return Section(
-        "fanout",
+    longest_s = hours[-1] * 3600
+    tables: list[Table] = []
+    data: dict[str, list[dict[str, float]]] = {}
+
+    def table(title: str, key: str, rows: Sequence[tuple[str, float, Fleet, float]]) -> None:
+        found = [(name, value, *efficiency(some, audio_s)) for name, value, some, audio_s in rows]
+        data[key] = [
+            {key: value, "speed_up": speed_up, "share": share}
+            for _, value, speed_up, share in found
+        ]
+        cells = [(name, f"{speed_up:.1f}", f"{share:.2f}") for name, _, speed_up, share in found]
+        tables.append(Table(title, ("", "speed-up", "of linear"), cells))
+
+    table(
+        f"A recording of {hours[-1]:g} h, {fleet.speed:g}x, by workers",
+        "workers",
         [
-            Table(f"A recording of {hours[-1]:g} h, by workers", columns, by_workers),
-            Table(f"{fleet.workers} workers, by length", columns, by_length, note),
+            (str(count), count, replace(fleet, workers=count), longest_s)
+            for count in (*counts, fleet.workers)
         ],
-        data,
     )
-
-
-def _row(
-    name: str, serial: tuple[Fleet, float, float], ahead: tuple[Fleet, float, float]
-) -> tuple[str, ...]:
-    return (
-        name,
-        f"{serial[0].span_s:g} s",
-        f"{serial[1]:.1f}",
-        f"{serial[2]:.2f}",
-        f"{ahead[1]:.1f}",
-        f"{ahead[2]:.2f}",
+    table(
+        f"{fleet.workers} workers of {fleet.speed:g}x, by length",
+        "hours",
+        [(f"{length:g} h", length, fleet, length * 3600) for length in hours],
     )
+    table(
+        f"{fleet.workers} workers, {hours[-1]:g} h, by the speed of one",
+        "speed",
+        [(f"{speed:g}x", speed, replace(fleet, speed=speed), longest_s) for speed in _SPEEDS],
+    )
+    return Section("fanout", tables, data)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,7 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
     usual = Fleet()
     parser.add_argument("--workers", type=int, default=usual.workers)
     parser.add_argument("--speed", type=float, default=usual.speed, help="x real time, a worker")
-    parser.add_argument("--front-end", type=float, default=usual.front_end, help="x real time")
+    parser.add_argument("--detector", type=float, default=usual.detector, help="x real time")
+    parser.add_argument("--chapter", type=float, default=usual.chapter_s, help="seconds")
+    parser.add_argument("--span", type=float, default=usual.span_s, help="seconds, at most")
+    parser.add_argument(
+        "--heard", type=float, default=usual.heard_s, help="seconds of audio for the language"
+    )
     parser.add_argument("--decoding", type=float, help="x real time; default: WAV, read in part")
     parser.add_argument("--download", type=float, default=usual.download_s, help="seconds")
     parser.add_argument("--request", type=float, default=usual.request_s, help="seconds")
@@ -186,7 +193,10 @@ def main(arguments: list[str] | None = None) -> int:
     fleet = Fleet(
         workers=options.workers,
         speed=options.speed,
-        front_end=options.front_end,
+        detector=options.detector,
+        chapter_s=options.chapter,
+        span_s=options.span,
+        heard_s=options.heard,
         decoding=options.decoding,
         download_s=options.download,
         request_s=options.request,

@@ -10,7 +10,7 @@ import numpy as np
 from whisperdrop.domain.transcript import Segment
 from whisperdrop.errors import MediaError
 from whisperdrop_worker.decode import Decoder
-from whisperdrop_worker.engine import Cut, EngineResult, Samples, Stretch, Survey
+from whisperdrop_worker.engine import EngineResult, Grid, Heard, Samples, Stretch
 
 _BLOCK = 16_000
 
@@ -28,11 +28,13 @@ class IdleEngine:
     def transcribe(self, *_: Any, **__: Any) -> EngineResult:
         raise AssertionError("nobody should transcribe a whole recording")
 
-    def survey(self, *_: Any, **__: Any) -> Survey:
-        raise AssertionError("nobody should survey")
+    grid = Grid(first=40 * _BLOCK, chapter=40 * _BLOCK, boundary=_BLOCK, warm_up=_BLOCK)
 
-    def transcribe_windows(self, *_: Any, **__: Any) -> Stretch:
-        raise AssertionError("nobody should transcribe windows")
+    def hear(self, *_: Any, **__: Any) -> Heard:
+        raise AssertionError("nobody should listen for the language")
+
+    def transcribe_chapters(self, *_: Any, **__: Any) -> Stretch:
+        raise AssertionError("nobody should transcribe chapters")
 
 
 class NoDecoder(Decoder):
@@ -84,10 +86,9 @@ def wav_bytes(seconds: float, directory: Path) -> bytes:
     return path.read_bytes()
 
 
-def heard(cut: Cut, samples: Samples) -> Segment:
-    """What the engines of tests hear in a window: its samples and its speech."""
+def heard(at: int, samples: Samples) -> Segment:
+    """What the engines of tests hear in the ``samples`` from ``at`` on: the first and the last."""
     first, last = round(float(samples[0]) * 32768), round(float(samples[-1]) * 32768)
-    assert len(samples) == cut.length
-    start = cut.start / 16_000
-    text = f" {first}-{last}/{len(cut.speech)}"
+    start = at / 16_000
+    text = f" {first}-{last}"
     return Segment(id=0, seek=round(start * 100), start=start, end=start + 1, text=text)

@@ -29,7 +29,9 @@ from whisperdrop_worker.engine import (
     OnProgress,
     Samples,
 )
-from whisperdrop_worker.engine.whisper import WhisperEngine
+from whisperdrop_worker.engine.guard import Guard
+from whisperdrop_worker.engine.whisper import Tuning, WhisperEngine
+from whisperdrop_worker.engine.windows import Cutting
 from whisperdrop_worker.model_pool import ModelPool
 from whisperdrop_worker.models import ModelResolver
 
@@ -124,6 +126,16 @@ def an_engine(resolver: ModelResolver, **options: Any) -> WhisperEngine:
 @pytest.fixture(scope="module")
 def engine(resolver: ModelResolver) -> Iterator[WhisperEngine]:
     engine = an_engine(resolver)
+    engine.preload([MODEL])
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def in_chapters(resolver: ModelResolver) -> Iterator[WhisperEngine]:
+    """Chapters of half a minute; nothing is sampled."""
+    cutting = Cutting(first_chapter_s=32, chapter_s=25.6, boundary_s=9.6)
+    engine = an_engine(resolver, tuning=Tuning(cutting=cutting, guard=Guard(ladder=())))
     engine.preload([MODEL])
     yield engine
     engine.close()
@@ -434,28 +446,33 @@ def test_the_size_of_the_blocks_does_not_matter(
     assert found.duration_after_vad == expected.duration_after_vad
 
 
-def test_a_surveyed_recording_is_transcribed_window_by_window_as_the_whole_is(
-    engine: WhisperEngine, long_talk: Samples
+def test_chapters_by_themselves_are_transcribed_as_the_whole_is(
+    in_chapters: WhisperEngine, long_talk: Samples
 ) -> None:
     options = TranscribeOptions(beam_size=1)
-    whole = run(engine, long_talk, beam_size=1).transcript
+    whole = run(in_chapters, long_talk, beam_size=1).transcript
 
-    survey = engine.survey(Stream(long_talk), model=MODEL, options=options, on_progress=ignore)
-    halves = [
-        engine.transcribe_windows(
-            [(cut, long_talk[cut.start : cut.start + cut.length]) for cut in cuts],
+    heard = in_chapters.hear(Stream(long_talk), model=MODEL, options=options, on_progress=ignore)
+    grid = in_chapters.grid
+    count = grid.count(len(long_talk))
+    pieces = [
+        in_chapters.transcribe_chapters(
+            Stream(long_talk[grid.needed(first) : None if end is None else grid.decided(end)]),
+            first=first,
+            end=end,
             model=MODEL,
             options=options,
-            language=survey.language,
+            language=heard.language,
             on_progress=ignore,
         )
-        for cuts in (survey.cuts[:3], survey.cuts[3:])
+        for first, end in ((0, 1), (1, count), (count, None))
     ]
 
-    assert len(survey.cuts) == 8
-    assert survey.duration == whole.duration
-    assert sum(half.window_s for half in halves) == pytest.approx(whole.duration_after_vad)
-    found = tuple(segment for half in halves for segment in half.segments)
+    assert count >= 3
+    assert sum(piece.window_s for piece in pieces) == pytest.approx(whole.duration_after_vad)
+    found = tuple(segment for piece in pieces for segment in piece.segments)
+    assert all(piece.segments for piece in pieces[:-1])
+    assert pieces[-1].segments == (), "the recording has no such chapter"
     assert brief(found) == brief(whole.segments)
 
 
@@ -599,14 +616,13 @@ def test_a_sentence_in_another_language_is_written_in_it(polyglot: WhisperEngine
     assert transcript.text.lower().count("feliz cardillo") == 3
 
 
-def test_a_survey_hears_the_language_even_of_a_single_window(polyglot: WhisperEngine) -> None:
-    survey = polyglot.survey(
+def test_the_language_even_of_a_single_window_can_be_heard(polyglot: WhisperEngine) -> None:
+    heard = polyglot.hear(
         Stream(spoken("es")), model="base", options=TranscribeOptions(), on_progress=ignore
     )
 
-    assert len(survey.cuts) == 1
-    assert survey.language == "es"
-    assert survey.language_probability > 0.5
+    assert heard.language == "es"
+    assert heard.probability > 0.5
 
 
 def test_a_multilingual_model_translates(polyglot: WhisperEngine) -> None:

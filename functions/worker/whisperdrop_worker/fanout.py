@@ -25,9 +25,8 @@ from whisperdrop.service.documents import read, read_intact
 from whisperdrop.service.leases import HeldLease, LeaseBusyError
 from whisperdrop.service.parts import delete_parts
 from whisperdrop_worker.decode import Decoder
-from whisperdrop_worker.decode_protocol import SAMPLE_RATE
 from whisperdrop_worker.engine import Engine, EngineResult, OnProgress, Stretch
-from whisperdrop_worker.fanout_audio import DecodedAudio, SpanAudio, StoredAudio
+from whisperdrop_worker.fanout_audio import Recording, SpanAudio
 from whisperdrop_worker.fanout_spans import Spans
 from whisperdrop_worker.fanout_work import Circumstances, work_on
 from whisperdrop_worker.heartbeat import JobCancelledError
@@ -61,23 +60,21 @@ class FanOut:
         self._owner = owner
         self._scratch = scratch
         self._clock = clock
-        self._planner = Planner(
-            store, bulk, decoder, engine, policy=policy, owner=owner, clock=clock
-        )
+        self._planner = Planner(store, bulk, engine, policy=policy, owner=owner, clock=clock)
         self._at_work: Counter[JobRef] = Counter()
         self._lock = threading.Lock()
 
     def plan(
-        self, request: JobRequest, held: HeldLease, media: Path, report: OnProgress
+        self, request: JobRequest, held: HeldLease, recording: Recording, report: OnProgress
     ) -> Plan | None:
         """How ``request`` is shared; see ``Planner``."""
-        return self._planner.plan(request, held, media, report)
+        return self._planner.plan(request, held, recording, report)
 
     def run(
         self,
         request: JobRequest,
         plan: Plan,
-        media: Path,
+        audio: SpanAudio,
         *,
         report: OnProgress,
         stop: threading.Event,
@@ -88,9 +85,8 @@ class FanOut:
         """
         spans = self._spans(request.ref, plan)
         spans.look()
-        self._planner.invite(spans)
         load_s = 0.0
-        with self._noted(request.ref), closing(DecodedAudio(self._decoder, media)) as audio:
+        with self._noted(request.ref), self._planner.inviting(spans):
             while True:
                 report(_progress(spans))
                 if not spans.missing:
@@ -147,22 +143,21 @@ class FanOut:
         )
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="span-") as private:
-            stored = StoredAudio(
+            recording = Recording(
                 self._store,
                 self._decoder,
                 request.media_key,
                 Path(private) / _MEDIA,
-                samples=round(spans.plan.duration * SAMPLE_RATE),
                 max_bytes=self._policy.max_media_bytes,
             )
-            with closing(stored) as audio:
+            with closing(recording) as audio:
                 spans.look()
                 claim = _invited(spans, n)
                 while claim:
                     self._work(claim, spans, request, audio, around)
-                    if self._over(spans.ref):  # its parts are gone, and look as if never made
-                        return
                     spans.look()
+                    if spans.over:  # its parts are gone, and look as if never made
+                        return
                     claim = spans.claim(claim[0].n + 1)
 
     def _work(
@@ -193,7 +188,8 @@ class FanOut:
             if time.monotonic() - looked_at >= self._policy.poll_s:
                 spans.look()
                 looked_at = time.monotonic()
-            report(_progress(spans, max(0.0, progress.done_s - span.begin_s)))
+            done_s = min(progress.done_s, span.end_s) - span.begin_s
+            report(_progress(spans, max(0.0, done_s)))
 
         return on_progress
 

@@ -10,10 +10,11 @@ from whisperdrop.errors import GaveUpError
 from whisperdrop.ports import Clock, ObjectStore
 from whisperdrop.service.documents import read_intact, write_once
 from whisperdrop.service.leases import HeldLease, LeaseBusyError, acquire
+from whisperdrop_worker.decode_protocol import SAMPLE_RATE
 from whisperdrop_worker.engine import Stretch
 from whisperdrop_worker.plan import Plan, Span
 
-_AT_ONCE = 8  # requests
+_AT_ONCE = 32  # requests
 
 
 class Spans:
@@ -39,6 +40,10 @@ class Spans:
         self.ref = ref
         self.plan = plan
         self.done: frozenset[int] = frozenset()
+        self.over = False
+        """Whether the job has ended, or shall: what is done may be gone then. As of the last
+        look."""
+        self._claimed: dict[str, str] = {}  # ETags by the keys of leases
         self._leases: dict[str, tuple[str, Lease | None]] = {}  # by key: ETag and lease
 
     @property
@@ -52,31 +57,42 @@ class Spans:
         return sum(self.plan.length_s(n) for n in self.done)
 
     def look(self) -> None:
-        """See what is done by now: one listing."""
-        stored = (info.key for info in self._store.list(keys.parts(self.ref)))
-        self.done = frozenset(self._numbers[key] for key in stored if key in self._numbers)
+        """See what is done and what is claimed by now: one listing."""
+        listed = {info.key: info.etag for info in self._store.list(keys.documents(self.ref))}
+        self.over = keys.outcome(self.ref) in listed or keys.cancel(self.ref) in listed
+        self.done = frozenset(n for key, n in self._numbers.items() if key in listed)
+        claims = keys.spans(self.ref)
+        self._claimed = {key: etag for key, etag in listed.items() if key.startswith(claims)}
 
     def claim(self, first: int = 0) -> tuple[Span, HeldLease] | None:
         """The next free span, of those from ``first`` on before others; None when none is.
 
-        A span is free when nobody has claimed it or its worker has gone silent. Raises GaveUpError
+        A span is free when nobody has claimed it or its worker has gone silent; those that nobody
+        had claimed at the last look come first, because they cost no second one. Raises GaveUpError
         for one that has killed or failed as many workers as a job may.
         """
         missing = sorted(self.missing, key=lambda n: (n < first, n))
+        for n in missing:
+            if keys.span(self.ref, n) not in self._claimed and (found := self._try(n)):
+                return found
+        if not missing:
+            return None
         busy = self._busy()
         for n in missing:
-            if keys.span(self.ref, n) in busy:
-                continue
-            try:
-                if claimed := self.take(n):
-                    return claimed
-            except LeaseBusyError:
-                continue
+            if keys.span(self.ref, n) not in busy and (found := self._try(n)):
+                return found
         return None
+
+    def _try(self, n: int) -> tuple[Span, HeldLease] | None:
+        try:
+            return self.take(n)
+        except LeaseBusyError:
+            return None
 
     def _busy(self) -> frozenset[str]:
         """Keys of the leases that are live: one listing, and a look at those that have changed."""
-        listed = {info.key: info.etag for info in self._store.list(keys.spans(self.ref))}
+        self._claimed = {info.key: info.etag for info in self._store.list(keys.spans(self.ref))}
+        listed = self._claimed
         new = [key for key, etag in listed.items() if self._leases.get(key, ("",))[0] != etag]
         if new:
             with ThreadPoolExecutor(_AT_ONCE) as beside:
@@ -113,18 +129,22 @@ class Spans:
             )
         return self.plan.span(n), held
 
-    def finish(self, span: Span, stretch: Stretch) -> None:
-        """Write what ``span`` became. Another worker's part for it is as good as ours."""
+    def finish(self, span: Span, stretch: Stretch, samples: int | None) -> None:
+        """Write what ``span`` became. Another worker's part for it is as good as ours.
+
+        ``samples`` is the length of the recording, where one knows.
+        """
         part = Part(
             n=span.n,
-            first_window=span.first_window,
-            end_window=span.end_window,
+            first_window=span.first,
+            end_window=span.end,
             end_s=round(span.end_s, 3),
             window_s=stretch.window_s,
             language=self.plan.language,
             language_probability=self.plan.language_probability,
             segments=stretch.segments,
             engine_s=round(stretch.engine_s, 3),
+            duration=samples / SAMPLE_RATE if span.last and samples is not None else None,
         )
         write_once(self._store, keys.part(self.ref, span.n), part)
         self.done |= {span.n}

@@ -10,7 +10,7 @@ from whisperdrop.errors import StoreError, TryAgainError, WhisperdropError
 from whisperdrop.observability import Logger
 from whisperdrop.service.leases import HeldLease, LeaseLostError
 from whisperdrop_worker.engine import Engine, OnProgress, Stretch
-from whisperdrop_worker.fanout_audio import SpanAudio, with_samples
+from whisperdrop_worker.fanout_audio import SpanAudio, SpanStream
 from whisperdrop_worker.fanout_spans import Spans
 from whisperdrop_worker.heartbeat import Heartbeat, InterruptedJobError, JobCancelledError
 from whisperdrop_worker.plan import Span
@@ -75,8 +75,16 @@ def work_on(
                 except LeaseLostError as error:
                     raise _SpanLostError from error
 
-            stretch = engine.transcribe_windows(
-                with_samples(audio, span.cuts, lambda: on_progress(Progress(stage="decoding"))),
+            grid = engine.grid
+            blocks = audio.blocks(
+                grid.needed(span.first),
+                None if span.last else grid.decided(span.end),
+                lambda: on_progress(Progress(stage="decoding")),
+            )
+            stretch = engine.transcribe_chapters(
+                SpanStream(blocks),
+                first=span.first,
+                end=span.until,
                 model=request.model,
                 options=request.options,
                 language=spans.plan.language,
@@ -87,7 +95,7 @@ def work_on(
         return None
     if heartbeat.cancelled:
         raise JobCancelledError
-    spans.finish(span, stretch)
+    spans.finish(span, stretch, audio.samples)
     logger.info("span_ended", extra=fields | {"engine_s": round(stretch.engine_s, 3)})
     return stretch
 

@@ -122,10 +122,12 @@ class WorkerSettings(CoreSettings):
 
     fanout_min_seconds: float | None = Field(None, gt=0)
     """Bulk recordings of at least so many seconds of audio are shared among the workers that report
-    themselves. Default: none; worth it from about an hour on, with workers to spare."""
+    themselves; never those of a single chapter, some ten minutes. Default: none; worth it from
+    about half an hour on, with workers to spare."""
 
     fanout_span_seconds: float = Field(600, gt=0)
-    """About how many seconds of audio a worker claims at a time of a recording that is shared."""
+    """How many seconds of audio a worker claims at a time of a recording that is shared, at most.
+    Whole chapters of two minutes, the first one ten; fewer towards the end."""
 
     fanout_always: bool = False
     """Share long recordings without looking for other workers: where they are started by the

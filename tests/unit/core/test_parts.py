@@ -35,7 +35,7 @@ def test_parts_end_before_a_damaged_one(store: MemoryObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 2}, {"n": 7}, {"first_window": 3, "end_window": 5}], ids=str
+    "change", [{"version": 1}, {"n": 7}, {"first_window": 3, "end_window": 5}], ids=str
 )
 def test_a_part_that_does_not_follow_is_not_used(
     change: dict[str, int], store: MemoryObjectStore

@@ -24,7 +24,7 @@ from whisperdrop.adapters.memory import MemoryObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.domain.job import JobStatus, Outcome
 from whisperdrop.domain.models import ModelCatalog
-from whisperdrop.domain.part import Part
+from whisperdrop.domain.part import PART_VERSION, Part
 from whisperdrop.errors import MediaError, StoreError, TryAgainError
 from whisperdrop.ports import ObjectInfo, ObjectStore
 from whisperdrop.service.documents import dump, read
@@ -99,7 +99,7 @@ def test_what_comes_after_a_gap_is_done_again(
     if harm == "gone":
         store.delete(bad)
     else:
-        other = dump(a_part(1, " old", version=2))
+        other = dump(a_part(1, " old", version=PART_VERSION - 1))
         store.put(bad, b"{" if harm == "damaged" else other)
     second = checkpoints()
     assert second.load() == [a_part(0, " old")]

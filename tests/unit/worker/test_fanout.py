@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.builders import BUCKET, a_ref, a_request, keys_in, stored_job
@@ -19,14 +20,15 @@ from whisperdrop.domain.events import SpanRef, parse_event
 from whisperdrop.domain.job import JobStatus, Lease, Outcome, Progress, WorkerReport
 from whisperdrop.domain.models import ModelCatalog
 from whisperdrop.domain.part import Part
-from whisperdrop.domain.transcript import Transcript
-from whisperdrop.errors import TryAgainError
+from whisperdrop.domain.transcript import Segment, Transcript
+from whisperdrop.errors import StoreError, TryAgainError
 from whisperdrop.service.cancellation import cancel
 from whisperdrop.service.documents import dump, read
 from whisperdrop.service.leases import LeaseBusyError
-from whisperdrop_worker.engine import Cut, EngineResult, OnProgress, Stretch, Survey
+from whisperdrop_worker.engine import EngineResult, Heard, OnProgress, Stretch
 from whisperdrop_worker.fanout import FanOut
 from whisperdrop_worker.heartbeat import InterruptedJobError
+from whisperdrop_worker.plan import PLAN_VERSION
 from whisperdrop_worker.planner import FanOutPolicy
 from whisperdrop_worker.processor import AttemptFailedError, JobPolicy, JobProcessor
 
@@ -36,41 +38,47 @@ TTL = 60
 WINDOWS = 24
 WINDOW_S = 10
 SPANS = 6
-CUTS = tuple(
-    Cut(n * WINDOW_S * 16_000, (WINDOW_S - 1) * 16_000, bytes([n] * 300)) for n in range(WINDOWS)
-)
-SURVEY = Survey(CUTS, "de", 0.75, WINDOWS * WINDOW_S)
+WINDOW = WINDOW_S * 16_000
+SAID = (WINDOW_S - 1) * 16_000
+"""Samples of a window, before a pause."""
 
 
 class SpanEngine(IdleEngine):
     """Knows where the recording is cut, and hears what the samples say."""
 
     def __init__(self) -> None:
-        self.surveys = 0
+        self.heard = 0
         self.spans: list[int] = []
         self.before: dict[int, Callable[[OnProgress], None]] = {}
         self.whole = 0
 
-    def survey(self, audio: Any, **_: Any) -> Survey:
-        self.surveys += 1
-        assert sum(len(block) for block in audio) == WINDOWS * WINDOW_S * 16_000
-        return SURVEY
+    def hear(self, audio: Any, **_: Any) -> Heard:
+        self.heard += 1
+        assert len(next(audio)) <= 60 * 16_000
+        audio.close()
+        return Heard("de", 0.75)
 
-    def transcribe_windows(self, windows: Any, **given: Any) -> Stretch:
+    def transcribe_chapters(self, audio: Any, *, first: int, **given: Any) -> Stretch:
         on_progress: OnProgress = given["on_progress"]
         assert given["language"] == "de"
-        found = list(windows)
-        n = found[0][0].start // (WINDOW_S * 16_000) * SPANS // WINDOWS
-        self.spans.append(n)
-        if before := self.before.pop(n, None):
+        samples = np.concatenate([np.zeros(0, np.float32), *audio])
+        self.spans.append(first)
+        if before := self.before.pop(first, None):
             before(on_progress)
-        for cut, _ in found:
-            on_progress(Progress(stage="transcribing", done_s=(cut.start + cut.length) / 16_000))
-        segments = tuple(
-            heard(cut, samples).model_copy(update={"id": number})
-            for number, (cut, samples) in enumerate(found)
-        )
-        return Stretch(segments, (WINDOW_S - 1) * len(found), engine_s=2.0, load_s=0.5)
+        begin, end = self.grid.needed(first), given["end"]
+        ends = begin + len(samples)
+        if ends < self.grid.decided(first):
+            return Stretch((), 0.0, engine_s=2.0, load_s=0.5)  # there is no such chapter
+        if end is not None and ends >= self.grid.decided(end):
+            assert ends == self.grid.decided(end), "no more is read than that"
+            ends = self.grid.earliest(end)
+        segments: list[Segment] = []
+        for at in range(self.grid.earliest(first), ends, WINDOW):
+            on_progress(Progress(stage="transcribing", done_s=(at + SAID) / 16_000))
+            segment = heard(at, samples[at - begin : at - begin + SAID])
+            segments.append(segment.model_copy(update={"id": len(segments)}))
+        window_s = (WINDOW_S - 1) * len(segments)
+        return Stretch(tuple(segments), window_s, engine_s=2.0, load_s=0.5)
 
     def transcribe(self, audio: Any, **given: Any) -> EngineResult:
         self.whole += 1
@@ -79,7 +87,7 @@ class SpanEngine(IdleEngine):
 
 def expected() -> Transcript:
     """What the recording is, whoever transcribes it."""
-    ramp = [(cut.start % 32_000, (cut.start + cut.length - 1) % 32_000) for cut in CUTS]
+    ramp = [(n * WINDOW % 32_000, (n * WINDOW + SAID - 1) % 32_000) for n in range(WINDOWS)]
     return Transcript.model_validate(
         {
             "job_id": REF.job_id,
@@ -95,7 +103,7 @@ def expected() -> Transcript:
                     "seek": n * WINDOW_S * 100,
                     "start": n * WINDOW_S,
                     "end": n * WINDOW_S + 1,
-                    "text": f" {first}-{last}/300",
+                    "text": f" {first}-{last}",
                 }
                 for n, (first, last) in enumerate(ramp)
             ],
@@ -137,7 +145,7 @@ class World:
         engine, decoder = SpanEngine(), WavDecoder()
         given: dict[str, Any] = {
             "min_s": 100,
-            "span_s": WINDOWS * WINDOW_S / SPANS - 2,
+            "span_s": WINDOWS * WINDOW_S / SPANS,
             "always": True,
             "poll_s": 0.001,
             "lease_s": TTL,
@@ -283,7 +291,7 @@ def test_progress_is_what_all_have_done(world: World) -> None:
         return before
 
     worker = world.worker("w2")
-    worker.engine.before = {0: published(40), 1: published(79)}
+    worker.engine.before = {1: published(40), 2: published(80)}
     world.assert_done(worker.process())
 
 
@@ -304,7 +312,7 @@ def test_a_span_that_was_handed_back_is_free_at_once(world: World) -> None:
 
     worker.engine.before = {0: meanwhile}
     world.assert_done(worker.process())
-    assert worker.engine.spans == list(range(SPANS))
+    assert worker.engine.spans == [0, 2, 3, 4, 5, 1], "what nobody had yet comes first"
 
 
 def test_of_two_that_want_a_span_one_gets_it(world: World) -> None:
@@ -317,7 +325,7 @@ def test_of_two_that_want_a_span_one_gets_it(world: World) -> None:
     helper.engine.before = {3: rival}
     helper.help(3)
     assert helper.engine.spans == [3]
-    assert other.engine.spans == [4, 5, 0, 1, 2]
+    assert other.engine.spans == [4, 5, 1, 2, 0], "the dead planner's last"
     assert len(world.parts()) == SPANS
     world.assert_done(world.worker("w3").process())
 
@@ -389,8 +397,8 @@ def test_a_planner_that_died_after_its_plan_is_followed(world: World) -> None:
     successor = world.worker("w2", min_s=None, always=False)
     outcome = successor.process()
     world.assert_done(outcome)
-    assert planner.engine.surveys == 1
-    assert successor.engine.surveys == successor.engine.whole == 0
+    assert planner.engine.heard == 1
+    assert successor.engine.heard == successor.engine.whole == 0
     assert plan is not None
     assert outcome is not None
     assert outcome.attempt == 2
@@ -574,7 +582,7 @@ def test_a_recording_is_shared_with_workers_that_report_themselves(world: World)
         world.store.put(keys.worker(name), dump(report))
     worker = world.worker("w1", always=False)
     world.assert_done(worker.process())
-    assert len(world.invitations()) == 9
+    assert len(world.invitations()) == 15
 
 
 def test_a_job_with_checkpoints_goes_on_as_it_began(
@@ -592,17 +600,57 @@ def test_a_job_with_checkpoints_goes_on_as_it_began(
     world.clock.advance(TTL)
     worker = world.worker("w2")
     worker.process()
-    assert (worker.engine.surveys, worker.engine.whole) == (0, 1)
+    assert (worker.engine.heard, worker.engine.whole) == (0, 1)
 
 
 def test_a_plan_of_another_version_is_not_worked_by(world: World) -> None:
     world.planned()
     found = world.store.get(keys.plan(REF))
     assert found is not None
-    world.store.put(keys.plan(REF), json.dumps(json.loads(found.body) | {"version": 2}).encode())
+    world.store.put(
+        keys.plan(REF), json.dumps(json.loads(found.body) | {"version": PLAN_VERSION + 1}).encode()
+    )
     helper = world.worker("w1")
     helper.help(0)
     assert helper.engine.spans == []
     worker = world.worker("w2")
     worker.process()
-    assert (worker.engine.surveys, worker.engine.whole) == (0, 1)
+    assert (worker.engine.heard, worker.engine.whole) == (0, 1)
+
+
+def test_a_queue_that_takes_no_invitations_costs_no_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreError("queueing the job failed")
+
+    monkeypatch.setattr(world.bulk, "send", fail)
+    worker = world.worker("w1")
+    world.assert_done(worker.process())
+    assert worker.engine.spans == list(range(SPANS))
+
+
+def test_a_recording_that_is_longer_or_shorter_than_its_header_says_is_done_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = world.store.get(REQUEST.media_key)
+    assert media is not None
+    # A header that lies lets nobody read the file in part.
+    world.store.put(REQUEST.media_key, media.body[:40] + b"\xff\xff\xff\xff" + media.body[44:])
+    decode = WavDecoder.decode
+    for says_s in (130.0, 430.0):
+
+        def lying(self: WavDecoder, path: Path, says_s: float = says_s) -> Any:
+            path.write_bytes(media.body)
+            stream = decode(self, path)
+            stream.expected_s = says_s
+            return stream
+
+        monkeypatch.setattr(WavDecoder, "decode", lying)
+        worker = world.worker("w1")
+        world.assert_done(worker.process())
+        assert len(worker.engine.spans) == worker.engine.grid.count(round(says_s * 16_000))
+        for key in (keys.outcome(REF), keys.transcript(REF), keys.lease(REF)):
+            world.store.delete(key)
+        for key in keys_in(world.store, "usage/"):
+            world.store.delete(key)

@@ -1,5 +1,6 @@
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ from tests.clock import ManualClock
 from tests.engines import WavDecoder, wav_bytes
 from tests.stores import WrappedStore
 from whisperdrop.adapters.memory import MemoryObjectStore
-from whisperdrop.errors import MediaError, MediaMissingError
+from whisperdrop.errors import MediaError, MediaMissingError, MediaTooLargeError
 from whisperdrop_worker.engine import Samples
 from whisperdrop_worker.fanout_audio import (
     DecodedAudio,
     RangedWav,
-    StoredAudio,
+    Recording,
+    SpanAudio,
     WavLayout,
     wav_layout,
 )
@@ -48,55 +50,86 @@ def store(body: bytes) -> CountingStore:
     return CountingStore(inner)
 
 
-def stored(
-    store: CountingStore, path: Path, samples: int = TOTAL
-) -> tuple[StoredAudio, WavDecoder]:
+def recording(store: CountingStore, path: Path) -> tuple[Recording, WavDecoder]:
     decoder = WavDecoder()
-    audio = StoredAudio(store, decoder, KEY, path / "media", samples=samples, max_bytes=10**8)
-    return audio, decoder
+    return Recording(store, decoder, KEY, path / "media", max_bytes=10**8), decoder
 
 
 def ticks() -> None:
     """Nothing to report."""
 
 
-def ramp(start: int, length: int) -> list[int]:
-    return [n % 32_000 for n in range(start, start + length)]
+def ramp(start: int, end: int) -> Samples:
+    return (np.arange(start, end) % 32_000).astype(np.float32) / np.float32(32768)
 
 
-def numbers(samples: Samples) -> list[int]:
-    return [round(float(n) * 32768) for n in samples]
+def read(audio: SpanAudio, start: int, end: int | None) -> Samples:
+    return np.concatenate([np.zeros(0, np.float32), *audio.blocks(start, end, ticks)])
 
 
-PLACES = [(0, 100), (100, 50), (1_000_000, 300), (1_000_200, 300), (TOTAL - 10, 10), (5, 3)]
+STRETCHES = [(0, 100), (90, 5_000), (1_000_000, 1_500_000), (1_300_000, TOTAL - 9), (5, 8)]
 
 
 def test_a_wav_is_read_where_it_is_needed(store: CountingStore, tmp_path: Path) -> None:
-    audio, decoder = stored(store, tmp_path)
-    for start, length in PLACES[3:]:
-        assert numbers(audio.read(start, length, ticks)) == ramp(start, length)
+    audio, decoder = recording(store, tmp_path)
+    assert audio.expected_s == SECONDS
+    assert audio.samples == TOTAL
+    for start, end in STRETCHES:
+        assert np.array_equal(read(audio, start, end), ramp(start, end))
+    assert np.array_equal(read(audio, TOTAL - 10, None), ramp(TOTAL - 10, TOTAL))
     assert decoder.decoded == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wav_is_read_ahead_and_not_twice(store: CountingStore, tmp_path: Path) -> None:
-    audio, _ = stored(store, tmp_path)
-    for start in range(2_000_000, 3_000_000, 100_000):
-        audio.read(start, 100_000, ticks)
-    assert store.reads == 2, "the header, and four megabytes"
-    assert store.bytes_read < 64 * 1024 + 4 * 1024**2 + 1
+def test_of_a_wav_no_more_is_read_than_is_asked_for(store: CountingStore, tmp_path: Path) -> None:
+    audio, _ = recording(store, tmp_path)
+    read(audio, 1_000_000, 3_000_000)
+    assert store.bytes_read == len(store.read_range(KEY, 0, 64 * 1024) or b"") + 2 * 2_000_000
+    blocks = audio.blocks(0, None, ticks)
+    assert len(next(blocks)) <= 40 * 16_000, "the model can begin soon"
+    assert all(len(block) <= 140 * 16_000 for block in blocks)
 
 
 def test_whatever_else_it_is_is_decoded_to_the_same_samples(
-    store: CountingStore, tmp_path: Path
+    body: bytes, store: CountingStore, tmp_path: Path
 ) -> None:
-    ranged, _ = stored(store, tmp_path)
-    audio, decoder = stored(store, tmp_path, samples=TOTAL + 1)  # so its header seems to lie
-    for start, length in PLACES:
-        found = audio.read(start, length, ticks)
-        assert np.array_equal(found, ranged.read(start, length, ticks))
+    store.put(KEY, body[:4] + b"xxxx" + body[8:])
+    ranged, _ = recording(store, tmp_path)
+    store.put("lies", body[:40] + b"\xff\xff\xff\xff" + body[44:])
+    decoder = Blocks(body)
+    audio = Recording(store, decoder, "lies", tmp_path / "media", max_bytes=10**8)
+    assert audio.samples is None
+    assert audio.expected_s == SECONDS
+    for start, end in STRETCHES:
+        assert np.array_equal(read(audio, start, end), read(ranged, start, end))
     assert decoder.decoded == 2, "once, and once more to go back"
+    assert read(audio, TOTAL - 10, None).size == 10
+    assert audio.samples == TOTAL
+    assert read(audio, TOTAL + 10, None).size == 0
     audio.close()
+
+
+class Blocks(WavDecoder):
+    """Decodes ``body``, whatever the file is, in blocks of some length."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self._body = body
+
+    def decode(self, path: Path) -> Any:
+        path.write_bytes(self._body)
+        return super().decode(path)
+
+
+def test_a_recording_that_turns_out_shorter_has_no_more_samples(
+    body: bytes, tmp_path: Path
+) -> None:
+    media = tmp_path / "media"
+    media.write_bytes(body)
+    audio = DecodedAudio(WavDecoder(), media)
+    assert read(audio, TOTAL + 16_000, TOTAL + 32_000).size == 0
+    assert read(audio, TOTAL - 10, TOTAL + 32_000).size == 10
+    assert audio.samples == TOTAL
 
 
 def test_decoding_can_be_stopped_on_the_way(body: bytes, tmp_path: Path) -> None:
@@ -110,26 +143,36 @@ def test_decoding_can_be_stopped_on_the_way(body: bytes, tmp_path: Path) -> None
         raise StopError
 
     with pytest.raises(StopError):
-        DecodedAudio(WavDecoder(), media).read(TOTAL - 10, 10, stop)
+        next(DecodedAudio(WavDecoder(), media).blocks(TOTAL - 10, None, stop))
 
 
-def test_a_recording_that_is_shorter_than_its_plan_is_refused(
-    store: CountingStore, body: bytes, tmp_path: Path
+def test_a_recording_can_be_had_whole_after_a_look_at_it(
+    body: bytes, store: CountingStore, tmp_path: Path
 ) -> None:
-    media = tmp_path / "media"
-    media.write_bytes(body)
-    with pytest.raises(MediaError, match="shorter"):
-        DecodedAudio(WavDecoder(), media).read(TOTAL - 10, 11, ticks)
+    audio, decoder = recording(store, tmp_path)
+    assert audio.expected_s == SECONDS
+    assert sum(len(block) for block in audio.whole()) == TOTAL
+    assert decoder.decoded == 1
+    assert (tmp_path / "media").read_bytes() == body
+
+
+def test_a_wav_that_loses_its_end_meanwhile_is_refused(store: CountingStore) -> None:
     lying = RangedWav(store, KEY, WavLayout(44, TOTAL + 100))
     with pytest.raises(MediaError, match="shorter"):
-        lying.read(TOTAL - 10, 11, ticks)
+        read(lying, TOTAL - 10, None)
+
+
+def test_a_file_that_is_too_large_is_not_read_in_part(store: CountingStore, tmp_path: Path) -> None:
+    audio = Recording(store, WavDecoder(), KEY, tmp_path / "media", max_bytes=1_000)
+    with pytest.raises(MediaTooLargeError):
+        read(audio, 0, 10)
 
 
 def test_media_that_is_gone_is_missing(store: CountingStore, tmp_path: Path) -> None:
-    audio, _ = stored(store, tmp_path)
+    audio, _ = recording(store, tmp_path)
     store.delete(KEY)
     with pytest.raises(MediaMissingError):
-        audio.read(0, 1, ticks)
+        read(audio, 0, 1)
 
 
 def riff(*chunks: bytes) -> bytes:

@@ -70,32 +70,52 @@ class EngineResult:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Where a window lies in its recording: ``start`` and ``length`` in samples of 16 kHz.
+class Grid:
+    """Where a recording may be parted into chapters; in samples, by the clock alone.
 
-    ``speech`` has the probability of speech as a byte for each 32 ms of it.
+    The second chapter begins after ``first``, each further one after another ``chapter``, or up to
+    ``boundary`` later; its voice detector begins ``warm_up`` earlier.
     """
 
-    start: int
-    length: int
-    speech: bytes
+    first: int
+    chapter: int
+    boundary: int
+    warm_up: int
+
+    def needed(self, chapter: int) -> int:
+        """The first sample that one must have to cut ``chapter``."""
+        return max(0, self.earliest(chapter) - self.warm_up)
+
+    def earliest(self, chapter: int) -> int:
+        """Where ``chapter`` begins at the earliest."""
+        return self.first + (chapter - 1) * self.chapter if chapter else 0
+
+    def decided(self, chapter: int) -> int:
+        """The sample before which it is known where ``chapter`` begins.
+
+        A recording that is shorter has no such chapter.
+        """
+        return self.earliest(chapter) + self.boundary if chapter else 0
+
+    def count(self, samples: int) -> int:
+        """The chapters of a recording of so many ``samples``."""
+        return 1 + max(0, samples - self.decided(1) + self.chapter) // self.chapter
 
 
 @dataclass(frozen=True)
-class Survey:
-    """A recording of ``duration`` seconds, cut and not transcribed."""
+class Heard:
+    """What a recording is spoken in, and how sure that is."""
 
-    cuts: tuple[Cut, ...]
     language: str
-    language_probability: float
-    duration: float
+    probability: float
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Windows of a recording, transcribed: ``window_s`` is their length together, in seconds.
+    """Chapters of a recording, transcribed.
 
-    ``engine_s`` and ``load_s`` are those of ``EngineResult``.
+    ``window_s`` is the length of their windows together, in seconds; ``engine_s`` and ``load_s``
+    are those of ``EngineResult``.
     """
 
     segments: tuple[Segment, ...]
@@ -146,33 +166,43 @@ class Engine(Protocol):
         """
         ...
 
-    def survey(
+    @property
+    def grid(self) -> Grid:
+        """Where recordings are parted into chapters."""
+        ...
+
+    def hear(
         self,
         audio: SampleStream,
         *,
         model: str,
         options: TranscribeOptions,
         on_progress: OnProgress,
-    ) -> Survey:
-        """Cut ``audio`` as ``transcribe`` would; the model hears no more than it takes to know the
-        language. Raises as ``transcribe`` does.
+    ) -> Heard:
+        """The language that ``transcribe`` would find; reads no more of ``audio`` than that takes.
+
+        Closes ``audio``, and raises as ``transcribe`` does.
         """
         ...
 
-    def transcribe_windows(
+    def transcribe_chapters(
         self,
-        windows: Iterable[tuple[Cut, Samples]],
+        audio: SampleStream,
         *,
+        first: int,
+        end: int | None,
         model: str,
         options: TranscribeOptions,
         language: str,
         on_progress: OnProgress,
     ) -> Stretch:
-        """Transcribe consecutive cuts of a survey, each with its samples, in bulk priority.
+        """Transcribe the chapters from ``first`` up to ``end`` (exclusive), in bulk priority.
 
-        With the survey's ``language``, the result is what ``transcribe`` makes of these windows.
-        ``done_s`` of ``on_progress`` counts from the beginning of the recording. Raises as
-        ``transcribe`` does, and what ``windows`` raises.
+        ``audio`` begins with the first sample that ``grid`` says is needed for that, and may end
+        with the last one; ``end`` None is the end of the recording. With the language that ``hear``
+        found, the result is what ``transcribe`` makes of these chapters: nothing where the
+        recording does not have them. ``done_s`` of ``on_progress`` counts from the beginning of the
+        recording. Closes ``audio``, and raises as ``transcribe`` does.
         """
         ...
 

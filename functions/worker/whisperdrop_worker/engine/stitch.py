@@ -23,6 +23,13 @@ class Stitcher:
         return self._next
 
     @property
+    def chapter(self) -> tuple[int, int]:
+        """The chapter to go on with after what was saved, and the window that it begins with."""
+        if not self._parts:
+            return 0, 0
+        return self._parts[-1].chapter, self._parts[-1].chapter_window
+
+    @property
     def done_s(self) -> float:
         """Seconds of the recording up to which everything is finished."""
         if self._unsaved:
@@ -47,12 +54,17 @@ class Stitcher:
             self._unsaved.append(following)
             self._next += 1
 
-    def part(self, language: str, probability: float) -> Part:
-        """What is finished in order and in no part yet, as the next one."""
+    def part(self, language: str, probability: float, chapter: tuple[int, int] = (0, 0)) -> Part:
+        """What is finished in order and in no part yet, as the next one.
+
+        ``chapter`` is that of its last window, and the window that this chapter begins with.
+        """
         part = Part(
             n=len(self._parts),
             first_window=self._unsaved[0].index,
             end_window=self._next,
+            chapter=chapter[0],
+            chapter_window=chapter[1],
             end_s=round(self.done_s, 3),
             window_s=round(self.unsaved_s, 3),
             language=language,

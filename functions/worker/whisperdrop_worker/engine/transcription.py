@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whisperdrop.domain.job import Progress
+from whisperdrop.domain.part import Part
 from whisperdrop.domain.transcript import Segment
 from whisperdrop.errors import EmptyMediaError
 from whisperdrop_worker.engine.attempts import Encoding, Finished, listen, transcribe
+from whisperdrop_worker.engine.chapters import Chapters
 from whisperdrop_worker.engine.guard import Guard
-from whisperdrop_worker.engine.interface import Checkpoints, Cut, OnProgress, SampleStream
+from whisperdrop_worker.engine.interface import Checkpoints, OnProgress, SampleStream
 from whisperdrop_worker.engine.language import (
     DETECTION_SPEECH_S,
     DocumentLanguage,
@@ -19,7 +21,7 @@ from whisperdrop_worker.engine.language import (
 from whisperdrop_worker.engine.recognizer import Answer, Prompt, Style
 from whisperdrop_worker.engine.scheduler import Lane
 from whisperdrop_worker.engine.stitch import Stitcher
-from whisperdrop_worker.engine.windows import Window, Windower
+from whisperdrop_worker.engine.windows import Cutting, Window
 
 _LOOK_S = 0.25
 """How often a job that waits for the model reports, and so learns that it must stop."""
@@ -67,6 +69,12 @@ class Transcription:
         self._all_cut = False
         self._stage_is_decoding = True
         self._saved_at = time.monotonic()
+        self._chapters: Chapters | None = None
+
+    def chapters(self, cutting: Cutting, *, skip_silence: bool) -> Chapters:
+        """What cuts a whole recording; without what an earlier attempt has finished of it."""
+        chapter, index = self._stitcher.chapter
+        return Chapters(cutting, skip_silence=skip_silence, first=chapter, index=index)
 
     @property
     def language(self) -> DocumentLanguage:
@@ -83,14 +91,16 @@ class Transcription:
         """Seconds of audio that the model saw."""
         return self._stitcher.window_s
 
-    def run(self, windower: Windower, audio: SampleStream) -> None:
-        """Transcribe all of ``audio``. Raises what it raises, and what ``on_progress`` raises."""
-        first = self._stitcher.next_window
-        self.run_windows(window for window in self._cut(windower, audio) if window.index >= first)
-        self._report(windower.seconds)
+    def run(self, chapters: Chapters, audio: SampleStream) -> None:
+        """Transcribe ``chapters`` of ``audio``.
 
-    def run_windows(self, windows: Iterator[Window]) -> None:
-        """Transcribe ``windows``, numbered one after the other. Raises as ``run`` does."""
+        Raises what ``audio`` raises, and what ``on_progress`` raises.
+        """
+        self._chapters = chapters
+        first = self._stitcher.next_window
+        windows: Iterator[Window] = (
+            window for window in self._cut(chapters, audio) if window.index >= first
+        )
         if self._language is None:
             windows = self._after_detection(windows)
         for window in windows:
@@ -101,27 +111,27 @@ class Transcription:
         self._all_cut = True
         while self._lane.unfinished:
             self._collect(_LOOK_S)
+        self._report(chapters.seconds)
 
-    def survey(self, windower: Windower, audio: SampleStream) -> tuple[Cut, ...]:
-        """Where ``audio`` is cut, and what it is spoken in; transcribes nothing."""
-        windows = self._cut(windower, audio)
+    def hear(self, chapters: Chapters, audio: SampleStream) -> DocumentLanguage:
+        """What ``audio`` is spoken in; reads no more of it than that takes."""
         if self._language is None:
-            windows = self._after_detection(windows, least=1)
-        return tuple(
-            Cut(window.start, len(window.audio), window.speech.tobytes()) for window in windows
-        )
+            self._after_detection(self._cut(chapters, audio), least=1)
+        return self.language
 
-    def _cut(self, windower: Windower, audio: SampleStream) -> Iterator[Window]:
+    def _cut(self, chapters: Chapters, audio: SampleStream) -> Iterator[Window]:
         for block in audio:
             self._total_s = audio.expected_s
             if self._total_s is not None:
-                self._total_s = max(self._total_s, windower.seconds)
+                self._total_s = max(self._total_s, chapters.seconds)
             self._report(self._stitcher.done_s)
-            yield from windower.feed(block)
-        if windower.seconds == 0:
+            yield from chapters.feed(block)
+            if chapters.done:
+                return
+        if chapters.seconds == 0:
             raise EmptyMediaError("the recording has no samples")
-        yield from windower.finish()
-        self._total_s = windower.seconds
+        yield from chapters.finish()
+        self._total_s = chapters.seconds
 
     def _after_detection(self, windows: Iterator[Window], *, least: int = 2) -> Iterator[Window]:
         """The same windows; if there are ``least``, the language is known when the first comes out.
@@ -172,8 +182,16 @@ class Transcription:
             return
         if self._all_cut and not self._lane.unfinished:
             return  # the transcript is about to be written
-        self._checkpoints.save(self._stitcher.part(self.language.code, self.language.probability))
+        self._checkpoints.save(self._part())
         self._saved_at = time.monotonic()
+
+    def _part(self) -> Part:
+        assert self._chapters is not None  # noqa: S101 - who cut what is saved
+        return self._stitcher.part(
+            self.language.code,
+            self.language.probability,
+            self._chapters.begin_of(self._stitcher.next_window - 1),
+        )
 
     def _report(self, done_s: float) -> None:
         if self._stage_is_decoding:

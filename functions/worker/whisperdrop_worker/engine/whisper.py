@@ -8,31 +8,29 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from whisperdrop.domain.job import Progress
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.domain.transcript import Transcript
 from whisperdrop.errors import InvalidValueError
 from whisperdrop_worker.engine.attempts import Encoding
+from whisperdrop_worker.engine.chapters import Chapters, grid_of
 from whisperdrop_worker.engine.guard import Guard
 from whisperdrop_worker.engine.interface import (
     Checkpoints,
-    Cut,
     EngineDefaults,
     EngineResult,
+    Grid,
+    Heard,
     OnProgress,
     Priority,
-    Samples,
     SampleStream,
     Stretch,
-    Survey,
 )
 from whisperdrop_worker.engine.language import DocumentLanguage
 from whisperdrop_worker.engine.recognizer import Prompt, Recognizer, Style
 from whisperdrop_worker.engine.scheduler import Lane, Scheduler
 from whisperdrop_worker.engine.transcription import Transcription
-from whisperdrop_worker.engine.windows import Cutting, Window, Windower
+from whisperdrop_worker.engine.windows import Cutting
 from whisperdrop_worker.model_pool import LoadedModel, ModelPool
 
 CPU_BATCH = 8
@@ -109,41 +107,47 @@ class WhisperEngine:
             job, lane, load_s = self._begin(
                 stack, model, options, on_progress, priority, checkpoints=checkpoints
             )
-            windower = Windower(self._tuning.cutting, skip_silence=self._skip_silence(options))
-            job.run(windower, audio)
+            chapters = job.chapters(self._tuning.cutting, skip_silence=self._skip_silence(options))
+            job.run(chapters, audio)
         transcript = Transcript(
             job_id=job_id,
             model=model,
             task=options.task,
             language=job.language.code,
             language_probability=job.language.probability,
-            duration=windower.seconds,
+            duration=chapters.seconds,
             duration_after_vad=round(job.window_s, 3),
             segments=job.segments,
         )
         return EngineResult(transcript, engine_s=lane.busy_s, load_s=load_s)
 
-    def survey(
+    @property
+    def grid(self) -> Grid:
+        """See ``Engine``."""
+        return grid_of(self._tuning.cutting)
+
+    def hear(
         self,
         audio: SampleStream,
         *,
         model: str,
         options: TranscribeOptions,
         on_progress: OnProgress,
-    ) -> Survey:
+    ) -> Heard:
         """See ``Engine``."""
         with ExitStack() as stack:
             stack.enter_context(closing(audio))
             job, _, _ = self._begin(stack, model, options, on_progress, Priority.BULK)
-            windower = Windower(self._tuning.cutting, skip_silence=self._skip_silence(options))
-            cuts = job.survey(windower, audio)
-        language = job.language
-        return Survey(cuts, language.code, language.probability, windower.seconds)
+            skip_silence = self._skip_silence(options)
+            heard = job.hear(job.chapters(self._tuning.cutting, skip_silence=skip_silence), audio)
+        return Heard(heard.code, heard.probability)
 
-    def transcribe_windows(
+    def transcribe_chapters(
         self,
-        windows: Iterable[tuple[Cut, Samples]],
+        audio: SampleStream,
         *,
+        first: int,
+        end: int | None,
         model: str,
         options: TranscribeOptions,
         language: str,
@@ -151,13 +155,18 @@ class WhisperEngine:
     ) -> Stretch:
         """See ``Engine``."""
         with ExitStack() as stack:
+            stack.enter_context(closing(audio))
             job, lane, load_s = self._begin(
                 stack, model, options, on_progress, Priority.BULK, heard=DocumentLanguage(language)
             )
-            job.run_windows(
-                Window(index, cut.start, audio, np.frombuffer(cut.speech, np.uint8))
-                for index, (cut, audio) in enumerate(windows)
+            chapters = Chapters(
+                self._tuning.cutting,
+                skip_silence=self._skip_silence(options),
+                first=first,
+                end=end,
+                at=self.grid.needed(first),
             )
+            job.run(chapters, audio)
         return Stretch(job.segments, round(job.window_s, 3), lane.busy_s, load_s)
 
     def _begin(
@@ -212,6 +221,7 @@ class WhisperEngine:
             beam_size=options.beam_size or self._defaults.beam_size,
             temperature=options.temperature,
             words=options.word_timestamps,
+            logprobs=options.logprobs,
         )
 
     def _guard(self, options: TranscribeOptions) -> Guard:

@@ -27,6 +27,10 @@ class Cutting:
     piece is widened by ``pad_s`` on both sides, or to the middle of the pause. Pieces with at most
     ``join_gap_s`` between them are joined up to ``join_s``. A piece longer than ``max_s`` is cut at
     its quietest moment in the second half.
+
+    After ``first_chapter_s``, and every ``chapter_s`` from there on, a chapter begins: in the
+    longest pause of the ``boundary_s`` that follow, by a detector that began ``warm_up_s`` before
+    them. See ``chapters``.
     """
 
     threshold: float = 0.35
@@ -35,6 +39,20 @@ class Cutting:
     join_s: float = 18.0
     join_gap_s: float = 2.0
     max_s: float = 26.0
+    first_chapter_s: float = 600.0
+    chapter_s: float = 120.0
+    boundary_s: float = 12.8
+    warm_up_s: float = 3.2
+
+    @property
+    def on(self) -> int:
+        """Where speech begins, as a byte."""
+        return round(self.threshold * 255)
+
+    @property
+    def off(self) -> int:
+        """Below it may be a pause; a byte."""
+        return max(self.on - round(0.15 * 255), 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +84,8 @@ class Window:
 
     def speech_s(self, after_s: float = 0.0) -> float:
         """Seconds that are more likely speech than not, from ``after_s`` into the window on."""
-        frames = self.speech[round(after_s * FRAMES_A_SECOND) :]
-        return int(np.count_nonzero(frames > 127)) / FRAMES_A_SECOND
+        rest = self.speech[round(after_s * FRAMES_A_SECOND) :]
+        return int(np.count_nonzero(rest > 127)) / FRAMES_A_SECOND
 
     def rest(self, after_s: float) -> "Window":
         """The window from ``after_s`` on."""
@@ -77,46 +95,65 @@ class Window:
 
 
 class Windower:
-    """Cuts a recording that arrives in blocks; keeps no more of it than what is still undecided."""
+    """Cuts one chapter, which arrives in blocks; keeps no more of it than what is undecided."""
 
-    def __init__(self, cutting: Cutting, *, skip_silence: bool = True) -> None:
-        """``skip_silence`` False makes all of the recording part of some window."""
-        self._detector = SpeechDetector()
+    def __init__(
+        self,
+        cutting: Cutting,
+        *,
+        skip_silence: bool = True,
+        detector: SpeechDetector | None = None,
+        begin: int = 0,
+        index: int = 0,
+    ) -> None:
+        """The chapter begins with frame ``begin`` of the recording, and with window ``index``.
+
+        ``skip_silence`` False makes all of it part of some window. ``detector`` has heard what is
+        before the first samples that are fed.
+        """
+        self._detector = detector or SpeechDetector()
         self._skip_silence = skip_silence
-        self._on = round(cutting.threshold * 255)
-        self._off = max(self._on - round(0.15 * 255), 3)
-        self._silence = _frames(cutting.min_silence_s)
-        self._pad = _frames(cutting.pad_s)
-        self._join = _frames(cutting.join_s)
-        self._gap = max(_frames(cutting.join_gap_s), 2 * self._pad)
-        self._max = _frames(cutting.max_s)
-        self._samples = 0
-        self._index = 0
+        self._on = cutting.on
+        self._off = cutting.off
+        self._silence = frames(cutting.min_silence_s)
+        self._pad = frames(cutting.pad_s)
+        self._join = frames(cutting.join_s)
+        self._gap = max(frames(cutting.join_gap_s), 2 * self._pad)
+        self._max = frames(cutting.max_s)
+        self._index = index
         # Samples and probabilities from frame ``_base`` on; ``_now`` is the frame looked at.
         self._audio = np.zeros(0, np.float32)
         self._speech = np.zeros(0, np.uint8)
-        self._base = self._now = 0
+        self._base = self._now = begin
         # Frames. Speech that goes on began at ``_voice`` and may be over since ``_quiet``; what is
         # not in a window yet begins at ``_floor``; the window that may still grow is ``_open``,
         # widened at its start and not yet at its end.
-        self._voice = None if skip_silence else 0
+        self._voice = None if skip_silence else begin
         self._quiet: int | None = None
-        self._floor = 0
+        self._floor = begin
         self._open: tuple[int, int] | None = None
 
     @property
-    def seconds(self) -> float:
-        """How much was fed."""
-        return self._samples / SAMPLE_RATE
+    def index(self) -> int:
+        """Of the window that comes next."""
+        return self._index
+
+    @property
+    def kept(self) -> int:
+        """Samples in memory."""
+        return len(self._audio)
 
     def feed(self, samples: Samples) -> list[Window]:
         """The windows that ``samples`` completes."""
-        self._samples += len(samples)
+        return self.take(samples, self._detector.feed(samples))
+
+    def take(self, samples: Samples, speech: Speech) -> list[Window]:
+        """The windows that ``samples`` completes, to which the detector has listened already."""
         self._audio = np.concatenate([self._audio, samples])
-        return list(self._look(self._detector.feed(samples)))
+        return list(self._look(speech))
 
     def finish(self) -> list[Window]:
-        """The windows that are left at the end of the recording."""
+        """The windows that are left at the end of the chapter."""
         found = list(self._look(self._detector.finish()))
         if self._voice is not None:
             end = self._now if self._quiet is None else self._quiet
@@ -163,16 +200,13 @@ class Windower:
         self._open = (self._widened(begin), end)
 
     def _widened(self, begin: int) -> int:
-        return max(begin - self._pad, self._floor, 0)
+        return max(begin - self._pad, self._floor)
 
     def _cut(self, start: int, frame: int) -> Window:
         """The window before the quietest moment of speech that goes on and on."""
         begin = start + self._max // 2
-        around = self._speech[begin - self._base : frame - self._base].astype(np.float32)
-        smooth = np.convolve(around, np.ones(_SMOOTH_FRAMES) / _SMOOTH_FRAMES, "valid")
         # The later, the better, as long as it is about as quiet.
-        smooth -= np.linspace(0, 25, len(smooth), dtype=np.float32)
-        cut = begin + _SMOOTH_FRAMES // 2 + int(np.argmin(smooth))
+        cut = begin + quietest(self._speech[begin - self._base : frame - self._base], later=25)
         self._voice = cut
         self._quiet = None if self._quiet is None else max(self._quiet, cut)
         return self._window(start, cut)
@@ -203,8 +237,21 @@ class Windower:
         self._speech = self._speech[drop:]
 
 
-def _frames(seconds: float) -> int:
+def frames(seconds: float) -> int:
+    """Of the voice detector, in ``seconds``."""
     return round(seconds * FRAMES_A_SECOND)
+
+
+def quietest(speech: Speech, *, later: float = 0) -> int:
+    """The frame of ``speech`` around which speech is least likely; the first of equals.
+
+    A frame at the end may be worse by ``later`` than one at the beginning.
+    """
+    smooth = np.convolve(
+        speech.astype(np.float32), np.ones(_SMOOTH_FRAMES) / _SMOOTH_FRAMES, "valid"
+    )
+    smooth -= np.linspace(0, later, len(smooth), dtype=np.float32)
+    return _SMOOTH_FRAMES // 2 + int(np.argmin(smooth))
 
 
 def _middle(one: int, other: int) -> int:

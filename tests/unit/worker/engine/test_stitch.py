@@ -114,3 +114,13 @@ def test_what_was_saved_is_gone_on_from() -> None:
     assert stitcher.segments() == stitched(*range(5)).segments()
     assert stitcher.window_s == pytest.approx(5 * WINDOW_S)
     assert stitcher.part("en", 1.0).follows(saved[-1])
+
+
+def test_a_part_says_where_its_last_window_s_chapter_begins() -> None:
+    stitcher = stitched(0, 1)
+
+    part = stitcher.part("en", 1.0, (3, 1))
+
+    assert (part.chapter, part.chapter_window) == (3, 1)
+    assert Stitcher([part]).chapter == (3, 1)
+    assert Stitcher().chapter == (0, 0)

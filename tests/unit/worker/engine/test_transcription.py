@@ -9,17 +9,21 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from tests.unit.worker.engine import scripted
 from tests.unit.worker.engine.scripted import NO_GUARD, a_piece, an_answer, samples_of
 from whisperdrop.domain.job import Progress
 from whisperdrop.domain.part import Part
+from whisperdrop.domain.transcript import Segment
 from whisperdrop.errors import EmptyMediaError
 from whisperdrop_worker.engine import transcription
 from whisperdrop_worker.engine.attempts import Encoding
+from whisperdrop_worker.engine.chapters import Chapters, grid_of
 from whisperdrop_worker.engine.interface import Samples
 from whisperdrop_worker.engine.recognizer import Answer, Ask, Prompt, Style
 from whisperdrop_worker.engine.scheduler import Conversation, Lane
+from whisperdrop_worker.engine.speech import Speech
 from whisperdrop_worker.engine.transcription import Transcription
-from whisperdrop_worker.engine.windows import FRAMES_A_SECOND, Cutting, Windower
+from whisperdrop_worker.engine.windows import FRAMES_A_SECOND, Cutting
 
 pytestmark = pytest.mark.usefixtures("speech_is_told")
 
@@ -148,8 +152,11 @@ def a_job(
     )
 
 
+CUTTING = Cutting(first_chapter_s=240)
+
+
 def run(job: Transcription, stream: Stream) -> Transcription:
-    job.run(Windower(Cutting()), stream)
+    job.run(job.chapters(CUTTING, skip_silence=True), stream)
     return job
 
 
@@ -277,27 +284,78 @@ def test_a_named_language_is_not_asked_for() -> None:
     assert (job.language.code, job.language.probability) == ("de", 1.0)
 
 
-def test_a_survey_transcribes_nothing_and_knows_the_language() -> None:
-    lane = ScriptedLane(language="es", probability=0.8)
+def test_who_only_listens_reads_no_more_than_it_takes_to_know_the_language() -> None:
+    lane, stream = ScriptedLane(language="es", probability=0.8), Stream(30)
     job = a_job(lane, language=None)
 
-    cuts = job.survey(Windower(Cutting()), Stream(10))
+    heard = job.hear(Chapters(Cutting()), stream)
 
-    assert len(cuts) == 10
-    assert all(len(cut.speech) * 512 == cut.length for cut in cuts[:-1])
+    assert heard.code == "es"
+    assert heard.probability == pytest.approx(0.8)
+    assert len(lane.asks) == 5
     assert all(ask.detect_only for ask in lane.asks)
-    assert job.language.code == "es"
+    assert stream.read_s < 60
     assert job.segments == ()
 
 
-def test_a_survey_knows_the_language_of_a_single_window_too() -> None:
-    lane = ScriptedLane(language="es", probability=0.8)
-    job = a_job(lane, language=None)
+def test_who_listens_knows_the_language_of_a_single_window_too() -> None:
+    job = a_job(ScriptedLane(language="es", probability=0.8), language=None)
 
-    [_] = job.survey(Windower(Cutting()), Stream(1))
+    heard = job.hear(Chapters(Cutting()), Stream(1))
 
-    assert job.language.code == "es"
-    assert job.language.probability == pytest.approx(0.8)
+    assert heard.code == "es"
+    assert heard.probability == pytest.approx(0.8)
+
+
+def test_a_language_that_is_known_is_not_listened_for() -> None:
+    stream = Stream(10)
+
+    heard = a_job(ScriptedLane(), language="de").hear(Chapters(Cutting()), stream)
+
+    assert (heard.code, stream.read_s) == ("de", 0)
+
+
+def test_chapters_together_are_the_recording() -> None:
+    whole = run(a_job(ScriptedLane()), Stream(50))
+    grid = grid_of(CUTTING)
+    found: list[Segment] = []
+    for first, end in ((0, 1), (1, 3), (3, None), (4, None)):
+        stream = Stream(50)
+        begin = grid.needed(first)
+        stream.samples = stream.samples[begin : None if end is None else grid.decided(end)]
+        job = a_job(ScriptedLane())
+        job.run(Chapters(CUTTING, first=first, end=end, at=begin), stream)
+        found += job.segments
+        if end is not None:
+            assert job.segments != ()
+
+    assert [(one.start, one.end) for one in found] == [
+        (one.start, one.end) for one in whole.segments
+    ]
+
+
+def test_a_resumed_job_listens_only_to_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept()
+    whole = run(a_job(ScriptedLane(), checkpoints=kept), Stream(50))
+    last = next(part for part in reversed(kept.parts) if part.chapter == 2)
+    assert last.chapter_window <= last.end_window
+    heard: list[int] = []
+    feed = scripted.ReadingDetector.feed
+
+    def counted(self: scripted.ReadingDetector, samples: Samples) -> Speech:
+        heard.append(len(samples))
+        return feed(self, samples)
+
+    monkeypatch.setattr(scripted.ReadingDetector, "feed", counted)
+    lane = ScriptedLane()
+
+    resumed = run(a_job(lane, checkpoints=Kept(kept.parts[: last.n + 1])), Stream(50))
+
+    assert sum(heard) < (500 - 350) * 16_000 * 1.2
+    assert len(lane.asks) == 50 - last.end_window
+    assert [(one.id, one.start, one.end) for one in resumed.segments] == [
+        (one.id, one.start, one.end) for one in whole.segments
+    ]
 
 
 @pytest.mark.parametrize("expected_s", [None, 100.0, 5.0, 1e6])
@@ -358,6 +416,6 @@ def test_no_samples_are_no_recording(skip_silence: bool) -> None:
     lane = ScriptedLane()
 
     with pytest.raises(EmptyMediaError):
-        a_job(lane).run(Windower(Cutting(), skip_silence=skip_silence), Stream(0))
+        a_job(lane).run(Chapters(Cutting(), skip_silence=skip_silence), Stream(0))
 
     assert lane.most == 0
