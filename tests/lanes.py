@@ -16,7 +16,7 @@ LANES = {
     "sam": "the SAM CLI",
     "shared": "the folder of recordings",
     "speech": "the real model on real speech",
-    "curl": "curl and bash, for the README's walks",
+    "curl": "curl, bash and jq, for the shell in README and docs",
     "node": "Node.js with OpenAI's client for it",
     "rie": "the Lambda runtime interface emulator",
 }

@@ -29,7 +29,7 @@ class Client:
 
     def create(self, media: Path, **fields: Any) -> dict[str, Any]:
         """Create a job for ``media``; the body of the answer."""
-        body = {"filename": media.name, "size": media.stat().st_size} | fields
+        body = {"filename": media.name, "size": media.stat().st_size, "upload": "put"} | fields
         response = self.post("/v1/jobs", json=body)
         assert response.status_code == 201, response.text
         created: dict[str, Any] = response.json()

@@ -138,7 +138,7 @@ def test_a_body_over_the_limit_is_413_and_names_the_presigned_route(client: Clie
 
 
 def test_an_upload_over_the_limit_is_413(client: Client) -> None:
-    body = {"filename": "a.mp3", "size": 2**40}
+    body = {"filename": "a.mp3", "size": 6 * 2**40}
 
     _refused(client.post("/v1/jobs", json=body), 413, "too_large")
 
@@ -182,7 +182,7 @@ def test_an_unknown_format_is_422_and_a_missing_transcript_409(client: Client) -
     early = client.get(f"/v1/jobs/{job_id}/transcript")
     assert "awaiting_upload" in _refused(early, 409, "not_ready")
     unknown = client.get(f"/v1/jobs/{job_id}/transcript", params={"format": "docx"})
-    assert "'json' or 'txt'" in _refused(unknown, 422, "invalid_value")
+    assert "'srt', 'vtt' or 'tsv'" in _refused(unknown, 422, "invalid_value")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,10 @@ def test_what_is_not_there_is_404(client: Client, path: str) -> None:
 
 
 def test_a_wrong_method_is_405_in_the_same_shape(client: Client) -> None:
-    _refused(client.get("/v1/jobs"), 405, "method_not_allowed")
+    answer = client.session.patch(f"{client.address}/v1/jobs", timeout=10)
+
+    _refused(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, POST"
 
 
 def test_a_second_upload_to_the_same_address_is_refused(client: Client, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ The handlers serve the OpenAI door too, which has a place of its own for its sha
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from whisperdrop.domain.job import JobFailure
 from whisperdrop.errors import InvalidValueError, StoreError, WhisperdropError, status_of
@@ -21,10 +22,17 @@ _RETRY_AFTER_S = "5"
 class ErrorBody(BaseModel):
     """Every error of the native API."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"detail": "there is no job zd37…", "code": "job_not_found"}]
+        }
+    )
+
     detail: str = Field(description="What is wrong, and what to do about it")
     code: str = Field(description="Stable name of the error, for programs")
 
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -71,10 +79,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "bad_request")
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request)
         if openai.is_ours(request.url.path):
-            return openai.render_http(error, code)
+            return openai.render_http(error, code, headers)
         body = ErrorBody(detail=str(error.detail), code=code)
-        return JSONResponse(body.model_dump(), error.status_code, error.headers)
+        return JSONResponse(body.model_dump(), error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:
@@ -86,6 +97,16 @@ def install(app: FastAPI) -> None:
         # Starlette answers this outside of every layer, so the one with the id is passed by.
         answer.headers[CORRELATION_HEADER] = correlation_id
         return answer
+
+
+def _allowed(request: Request) -> str:
+    """Methods of the path; the framework's own ``Allow`` has those of one route of it alone."""
+
+    def has(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    return ", ".join(filter(has, _METHODS))
 
 
 def _answer(request: Request, error: WhisperdropError) -> JSONResponse:

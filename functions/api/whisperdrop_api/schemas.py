@@ -1,19 +1,26 @@
 """Bodies of the native API."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints
 
 from whisperdrop.domain.job import JobFailure, JobStatus, JobView, Usage
+from whisperdrop.domain.media import CONTENT_TYPES
 from whisperdrop.domain.options import TranscribeOptions
 from whisperdrop.domain.upload import MULTIPART_THRESHOLD_BYTES
 from whisperdrop.domain.webhook_target import MAX_URL_LENGTH
 from whisperdrop.service.creation import Creation, Instructions
 from whisperdrop.service.multipart import SignedPart, UploadState
+from whisperdrop_api import examples
 
 MAX_BATCH = 100
 """Jobs that one request may create, and parts that one may have signed."""
+
+FILE_ENCODING: dict[str, Any] = {
+    "file": {"contentType": ", ".join(sorted(set(CONTENT_TYPES.values())))}
+}
+"""What the OpenAPI document says of the file in a form."""
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
@@ -83,7 +90,14 @@ class CreateJob(TranscribeOptions):
 class CreateBatch(BaseModel):
     """Several jobs at once."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"jobs": [{"filename": "a.mp3", "size": 1000}, {"filename": "b.wav", "size": 2000}]}
+            ]
+        },
+    )
 
     # Not validated here: a bad item is answered in its place, and the others become jobs.
     jobs: list[Annotated[CreateJob, SkipValidation]] = Field(min_length=1, max_length=MAX_BATCH)
@@ -135,6 +149,8 @@ class UploadBody(BaseModel):
 
 class CreatedJob(BaseModel):
     """A job, and where to send its media; `upload` is null when there is nothing to send."""
+
+    model_config = examples.shown(examples.CREATED)
 
     job_id: str
     status: JobStatus
@@ -189,6 +205,20 @@ class PartBody(BaseModel):
 class SignedPartsBody(BaseModel):
     """Where to send the parts; ask again when `expires_at` is over."""
 
+    model_config = examples.shown(
+        {
+            "parts": [
+                {
+                    "number": 1,
+                    "url": f"{examples.UPLOAD_URL}/board.mp4?partNumber=1&X-Amz-Signature=…",
+                    "headers": {"Content-Length": "67108864"},
+                    "size": 67108864,
+                }
+            ],
+            "expires_at": "2030-01-01T13:00:00Z",
+        }
+    )
+
     parts: list[PartBody]
     expires_at: datetime
 
@@ -203,6 +233,17 @@ class UploadedPartBody(BaseModel):
 
 class UploadStateBody(BaseModel):
     """How far an upload in parts is: send what is not in `uploaded`, then complete it."""
+
+    model_config = examples.shown(
+        {
+            "method": "MULTIPART",
+            "part_size": 67108864,
+            "parts": 32,
+            "size": 2147483648,
+            "uploaded": [{"number": 1, "size": 67108864, "etag": '"9b2cf535f27731c9"'}],
+            "expires_at": "2030-01-03T10:00:00Z",
+        }
+    )
 
     method: Literal["MULTIPART"] = "MULTIPART"
     part_size: int
@@ -240,6 +281,8 @@ class ProgressBody(BaseModel):
 
 class JobBody(BaseModel):
     """A job as it is now."""
+
+    model_config = examples.shown(examples.JOB)
 
     job_id: str
     status: JobStatus
@@ -296,6 +339,8 @@ class JobBody(BaseModel):
 class JobList(BaseModel):
     """Some of your jobs, newest first. A page may be short, or empty, and not be the last."""
 
+    model_config = examples.shown({"data": [examples.JOB], "next_cursor": None})
+
     data: list[JobBody]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last")
 
@@ -303,12 +348,21 @@ class JobList(BaseModel):
 class MediaBody(BaseModel):
     """Where the media of a job is, for a while."""
 
+    model_config = examples.shown(
+        {
+            "url": f"{examples.UPLOAD_URL}/meeting.mp3?X-Amz-Signature=…",
+            "expires_at": "2030-01-01T13:00:00Z",
+        }
+    )
+
     url: str
     expires_at: datetime
 
 
 class UsageBody(BaseModel):
     """What the jobs that ended in a month have cost."""
+
+    model_config = examples.shown({"month": "2030-01", "jobs": 1204, "audio_s": 861231.4})
 
     month: str = Field(description="yyyy-mm, in UTC")
     jobs: int = Field(description="Jobs that succeeded; deleted ones count too")
@@ -318,12 +372,18 @@ class UsageBody(BaseModel):
 class TranscribedBody(BaseModel):
     """What a Whisper API answers."""
 
+    model_config = examples.shown({"text": "The quick brown fox.", "language": "en"})
+
     text: str
     language: str
 
 
 class PendingBody(BaseModel):
     """The transcript is not there yet; the job goes on, and its address says how it is."""
+
+    model_config = examples.shown(
+        {"job_id": examples.JOB_ID, "status": "queued", "links": examples.LINKS}
+    )
 
     job_id: str
     status: JobStatus
@@ -333,6 +393,16 @@ class PendingBody(BaseModel):
 class ResultBody(TranscribedBody):
     """A finished job's text."""
 
+    model_config = examples.shown(
+        {
+            "text": "The quick brown fox.",
+            "language": "en",
+            "job_id": examples.JOB_ID,
+            "model": "tiny.en",
+            "duration": 2.889,
+        }
+    )
+
     job_id: str
     model: str
     duration: float
@@ -340,6 +410,8 @@ class ResultBody(TranscribedBody):
 
 class ModelBody(BaseModel):
     """A model in the list."""
+
+    model_config = examples.shown(examples.MODEL)
 
     id: str
     object: Literal["model"] = "model"
@@ -351,12 +423,23 @@ class ModelBody(BaseModel):
 class ModelList(BaseModel):
     """The models that the key may use, in OpenAI's form."""
 
+    model_config = examples.shown(
+        {
+            "object": "list",
+            "data": [examples.MODEL],
+        }
+    )
+
     object: Literal["list"] = "list"
     data: list[ModelBody]
 
 
 class HealthBody(BaseModel):
     """The API answers; what its workers have loaded."""
+
+    model_config = examples.shown(
+        {"status": "ok", "version": "1.0.0", "workers": 1, "jobs": 2, "models_loaded": ["tiny.en"]}
+    )
 
     status: Literal["ok"]
     version: str

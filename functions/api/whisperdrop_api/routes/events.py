@@ -18,9 +18,24 @@ from whisperdrop_api.errors import ErrorBody
 from whisperdrop_api.schemas import JobBody
 from whisperdrop_api.tailing import buffered, tail, with_heartbeats
 
-_STATUSES = (401, 403, 404, 422, 503)
+_STATUSES = (401, 403, 404, 422, 500, 503)
+EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "itemSchema": {
+            "type": "object",
+            "properties": {
+                "event": {"type": "string"},
+                "id": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+                "retry": {"type": "integer"},
+            },
+        }
+    }
+}
+"""What the OpenAPI document says of a stream: each of its items, as OpenAPI 3.2 has it."""
+
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    200: {"description": "The job's events", "content": EVENTS},
     **{status: {"model": ErrorBody} for status in _STATUSES},
 }
 

@@ -18,6 +18,7 @@ from whisperdrop.service.creation import Creation, WantedUpload
 from whisperdrop.service.idempotency import RepeatKey
 from whisperdrop.service.jobs import NewJob
 from whisperdrop.service.listing import JobFilter
+from whisperdrop_api import examples
 from whisperdrop_api.composition import Services, logger
 from whisperdrop_api.dependencies import CorrelationDep, Reader, ServicesDep, Writer
 from whisperdrop_api.errors import ErrorBody, describe
@@ -67,6 +68,19 @@ class BatchItem(BaseModel):
 
 class BatchBody(BaseModel):
     """What became of each item, in their order."""
+
+    model_config = examples.shown(
+        {
+            "jobs": [
+                {"index": 0, "job": examples.CREATED, "error": None},
+                {
+                    "index": 1,
+                    "job": None,
+                    "error": {"detail": "filename: Field required", "code": "invalid_value"},
+                },
+            ]
+        }
+    )
 
     jobs: list[BatchItem]
 

@@ -11,7 +11,7 @@ from whisperdrop_api.dependencies import Admin, ServicesDep
 from whisperdrop_api.errors import ErrorBody
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 422, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
 }
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=_ERRORS)
@@ -48,7 +48,7 @@ class CreateKey(BaseModel):
     models: list[_Model] | None = Field(
         None, min_length=1, max_length=100, description="Only these models; all when absent"
     )
-    max_upload_bytes: int | None = Field(None, ge=1, le=2**63 - 1)
+    max_upload_bytes: int | None = Field(None, ge=1, le=2**53 - 1)  # what any JSON parser reads
     tenant: str | None = Field(
         None, max_length=63, description="Whose key; only the operator's key may name another"
     )
@@ -84,6 +84,8 @@ class CreatedKeyBody(KeyBody):
 
 class KeyList(BaseModel):
     """Keys, those that were revoked too."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [_KEY_EXAMPLE]}]})
 
     data: list[KeyBody]
 

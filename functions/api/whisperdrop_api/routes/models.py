@@ -13,7 +13,7 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/models", include_in_schema=False)
-@router.get("/v1/models", responses=described(401, 403, 503))
+@router.get("/v1/models", responses=described(401, 403, 500, 503))
 def list_models(request: Request, services: ServicesDep, key: Reader) -> ModelList:
     """The models that this key may use, aliases included; the first one is the default."""
     started: int = request.app.state.started
@@ -22,7 +22,7 @@ def list_models(request: Request, services: ServicesDep, key: Reader) -> ModelLi
 
 
 @router.get("/models/{model_id:path}", include_in_schema=False)
-@router.get("/v1/models/{model_id:path}", responses=described(401, 403, 404, 503))
+@router.get("/v1/models/{model_id:path}", responses=described(401, 403, 404, 500, 503))
 def get_model(model_id: str, request: Request, services: ServicesDep, key: Reader) -> ModelBody:
     """One model, by any name that the audio routes take, `whisper-1` and its like included."""
     models.admit(services.catalog, model_id, key)

@@ -26,7 +26,13 @@ from whisperdrop_api.composition import Services
 from whisperdrop_api.dependencies import CorrelationDep, Reader, ServicesDep, Writer
 from whisperdrop_api.errors import ErrorBody, describe, render_failure
 from whisperdrop_api.middleware import too_large
-from whisperdrop_api.schemas import Links, PendingBody, ResultBody, TranscribedBody
+from whisperdrop_api.schemas import (
+    FILE_ENCODING,
+    Links,
+    PendingBody,
+    ResultBody,
+    TranscribedBody,
+)
 from whisperdrop_api.waiting import wait_for_outcome
 
 _MAX_FIELDS = 20
@@ -39,6 +45,18 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     **{status: {"model": ErrorBody} for status in _STATUSES},
 }
 
+
+def _form_fields() -> dict[str, Any]:
+    """The options as fields of a form, which has no null: what is not given is left out."""
+    fields = {}
+    for name, option in TranscribeOptions.model_json_schema()["properties"].items():
+        chosen = [one for one in option.pop("anyOf", ()) if one != {"type": "null"}]
+        if option.get("default") is None:
+            option.pop("default", None)
+        fields[name] = option | (chosen[0] if chosen else {})
+    return fields
+
+
 _FORM = {
     "requestBody": {
         "required": True,
@@ -48,10 +66,11 @@ _FORM = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        **TranscribeOptions.model_json_schema()["properties"],
+                        "file": {"type": "string", "format": "binary", "description": "The audio"},
+                        **_form_fields(),
                     },
-                }
+                },
+                "encoding": FILE_ENCODING,
             }
         },
     }

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from whisperdrop.domain.formats import CONTENT_TYPES, CueRules, Format, render
 from whisperdrop.domain.transcript import Segment
+from whisperdrop_api import examples
 from whisperdrop_api.attachment import attachment, file_name
 from whisperdrop_api.dependencies import Reader, ServicesDep
 from whisperdrop_api.errors import ErrorBody
@@ -21,8 +22,37 @@ class TranscriptQuery(CueRules):
     )
 
 
+_SEGMENT: dict[str, Any] = {
+    "id": 0,
+    "seek": 0,
+    "start": 0.0,
+    "end": 2.0,
+    "text": " The quick brown fox.",
+    "tokens": [383, 2068, 7586, 21831, 13],
+    "temperature": 0.0,
+    "avg_logprob": -0.21,
+    "compression_ratio": 0.9,
+    "no_speech_prob": 0.01,
+}
+
+
 class TranscriptBody(BaseModel):
     """`format=json`: the whole text, and the transcript as it is stored."""
+
+    model_config = examples.shown(
+        {
+            "text": "The quick brown fox.",
+            "version": 1,
+            "job_id": examples.JOB_ID,
+            "model": "tiny.en",
+            "task": "transcribe",
+            "language": "en",
+            "language_probability": 1.0,
+            "duration": 2.889,
+            "duration_after_vad": 2.4,
+            "segments": [_SEGMENT | {"words": None, "logprobs": None, "flags": []}],
+        }
+    )
 
     text: str
     version: int
@@ -69,6 +99,18 @@ class DurationUsage(BaseModel):
 class VerboseBody(BaseModel):
     """`format=verbose_json`: what OpenAI's API answers; `words` where the job times words."""
 
+    model_config = examples.shown(
+        {
+            "task": "transcribe",
+            "language": "english",
+            "duration": 2.889,
+            "text": "The quick brown fox.",
+            "segments": [_SEGMENT],
+            "words": [{"word": "The", "start": 0.0, "end": 0.32}],
+            "usage": {"type": "duration", "seconds": 3},
+        }
+    )
+
     task: str
     language: str = Field(description="English name, in lower case")
     duration: float
@@ -107,6 +149,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody},
     409: {"model": ErrorBody, "description": "No transcript (yet)"},
     422: {"model": ErrorBody},
+    500: {"model": ErrorBody},
     503: {"model": ErrorBody},
 }
 

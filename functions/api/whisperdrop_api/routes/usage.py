@@ -10,7 +10,7 @@ from whisperdrop_api.errors import ErrorBody
 from whisperdrop_api.schemas import UsageBody
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 422, 500, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
 }
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"], responses=_ERRORS)

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from whisperdrop.domain.webhook import Delivery, NotificationState
 from whisperdrop.domain.webhook_target import MAX_URL_LENGTH
 from whisperdrop.errors import NotReadyError
+from whisperdrop_api import examples
 from whisperdrop_api.dependencies import Reader, ServicesDep, Writer
 from whisperdrop_api.errors import ErrorBody
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 413, 422, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 _CONFLICT: dict[int | str, dict[str, Any]] = {
@@ -22,6 +23,7 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], responses=_ERRORS)
 
+_URL = "https://example.com/hooks/whisperdrop"
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH)]
 
 
@@ -46,6 +48,8 @@ class PutWebhook(BaseModel):
 class WebhookBody(BaseModel):
     """The tenant's webhook. Keep the secret to yourself: whoever has it can sign as we do."""
 
+    model_config = examples.shown({"url": _URL, "secret": "whsec_…"})
+
     url: str | None = Field(description="Null where only single jobs have webhooks")
     secret: str
 
@@ -53,13 +57,20 @@ class WebhookBody(BaseModel):
 class TestBody(BaseModel):
     """Which URL to try; the tenant's if absent."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{}, {"url": "https://example.com/hooks/whisperdrop"}]},
+    )
 
     url: Url | None = None
 
 
 class TestedBody(BaseModel):
     """What became of the test message."""
+
+    model_config = examples.shown(
+        {"url": _URL, "delivered": True, "status": 200, "error": None, "ms": 84}
+    )
 
     url: str
     delivered: bool
@@ -71,6 +82,25 @@ class TestedBody(BaseModel):
 class DeliveryList(BaseModel):
     """Every attempt to tell of a job's end, in order."""
 
+    model_config = examples.shown(
+        {
+            "data": [
+                {
+                    "id": f"job_{examples.JOB_ID}",
+                    "attempt": 1,
+                    "at": "2030-01-01T12:00:20Z",
+                    "url": _URL,
+                    "status": 204,
+                    "error": None,
+                    "ms": 84,
+                    "delivered": True,
+                }
+            ],
+            "state": "delivered",
+            "next_at": None,
+        }
+    )
+
     data: list[Delivery]
     state: NotificationState | None = Field(
         None, description="How far the telling is; null where nothing was begun"
@@ -80,6 +110,10 @@ class DeliveryList(BaseModel):
 
 class RedeliveryBody(BaseModel):
     """The delivery is under way."""
+
+    model_config = examples.shown(
+        {"job_id": examples.JOB_ID, "deliveries": f"/v1/jobs/{examples.JOB_ID}/deliveries"}
+    )
 
     job_id: str
     deliveries: str = Field(description="Where its attempts appear; a path on this host")

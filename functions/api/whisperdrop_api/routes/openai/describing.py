@@ -3,6 +3,9 @@ checked before the file is taken."""
 
 from typing import Any
 
+from whisperdrop_api.routes.events import EVENTS
+from whisperdrop_api.schemas import FILE_ENCODING
+
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _COMMON: dict[str, Any] = {
@@ -43,7 +46,12 @@ def _described(properties: dict[str, Any], schema: dict[str, Any], **more: Any) 
         "openapi_extra": {
             "requestBody": {
                 "required": True,
-                "content": {"multipart/form-data": {"schema": form}},
+                "content": {
+                    "multipart/form-data": {
+                        "schema": form,
+                        "encoding": FILE_ENCODING,
+                    }
+                },
             },
             "responses": {"200": {"description": "The transcript", "content": content}},
         }
@@ -57,5 +65,5 @@ _JSON: dict[str, Any] = {
     "example": {"text": "The quick brown fox.", "usage": {"type": "duration", "seconds": 2.889}},
 }
 
-TRANSCRIPTION = _described(_TRANSCRIPTION, _JSON, **{"text/event-stream": {"schema": _TEXT}})
+TRANSCRIPTION = _described(_TRANSCRIPTION, _JSON, **EVENTS)
 TRANSLATION = _described(_COMMON, _JSON)

@@ -78,11 +78,11 @@ def render(error: WhisperdropError | JobFailure) -> JSONResponse:
     return JSONResponse(body_of(error).model_dump(), status, headers)
 
 
-def render_http(error: HTTPException, code: str) -> JSONResponse:
+def render_http(error: HTTPException, code: str, headers: dict[str, str]) -> JSONResponse:
     """The answer to an error of the framework, or of a layer around it."""
     param = "file" if error.status_code == 413 else None
     body = _body(str(error.detail), code, error.status_code, param)
-    return JSONResponse(body.model_dump(), error.status_code, error.headers)
+    return JSONResponse(body.model_dump(), error.status_code, headers)
 
 
 def _body(message: str, code: str, status: int, param: str | None) -> OpenAIErrorBody:
