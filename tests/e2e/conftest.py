@@ -23,13 +23,14 @@ def openai_stack(
     project_root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningStack]:
     """A stack whose waits are so short that OpenAI's clients have to retry; base on demand."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYNC_WAIT_SECONDS", "0.5")
-        patch.setenv("MAX_SYNC_REQUESTS", "4")
-        patch.setenv("ALLOWED_MODELS", "base")
-        data_dir = tmp_path_factory.mktemp("openai-stack")
-        with stack_on_free_ports(project_root, data_dir) as running:
-            yield running
+    environment = {
+        "SYNC_WAIT_SECONDS": "0.5",
+        "MAX_SYNC_REQUESTS": "4",
+        "ALLOWED_MODELS": "base",
+    }
+    data_dir = tmp_path_factory.mktemp("openai-stack")
+    with stack_on_free_ports(project_root, data_dir, environment) as running:
+        yield running
 
 
 @pytest.fixture

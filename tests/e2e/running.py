@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,9 +108,12 @@ class RunningStack:
 
 @contextlib.contextmanager
 def stack_on_free_ports(
-    project_root: Path, data_dir: Path, **overrides: Any
+    project_root: Path,
+    data_dir: Path,
+    environment: Mapping[str, str] | None = None,
+    **overrides: Any,
 ) -> Iterator[RunningStack]:
-    """A stack of its own; skips where the emulator is not installed."""
+    """A stack of its own, ``environment`` for its processes; skips where there is no emulator."""
     program = find_emulator(project_root)
     lane("emulator", program, "there is no .venv-emulator/bin/ministack and MINISTACK names none")
     settings = StackSettings.model_validate(
@@ -123,5 +126,5 @@ def stack_on_free_ports(
         }
         | overrides
     )
-    with Stack(settings) as stack:
+    with Stack(settings, environment) as stack:
         yield RunningStack(stack, data_dir)

@@ -27,8 +27,12 @@ def _message(project_root: Path, name: str, key: str, bucket: str) -> str:
 
 
 def _transcribed_once(stack: RunningStack, job_id: str) -> None:
-    assert len(stack.events("worker", "job_started", job_id)) == 1
-    assert len(stack.events("worker", "job_ended", job_id)) == 1
+    # The outcome is there before what follows from it, and the log's line comes last of all.
+    deadline = time.monotonic() + 10
+    while not (ended := stack.events("worker", "job_ended", job_id)):
+        assert time.monotonic() < deadline, "the worker has not said that it ended the job"
+        time.sleep(0.05)
+    assert len(ended) == len(stack.events("worker", "job_started", job_id)) == 1
     assert len([key for key in stack.keys("usage/") if job_id in key]) == 1
     assert stack.keys(f"pending/default/{job_id}") == []
 

@@ -50,13 +50,12 @@ def own_stack(
     project_root: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningStack]:
     """A stack that may send to this machine, and that tries again soon."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SETTINGS.items():
-            patch.setenv(name, value)
-        patch.setenv("WEBHOOK_CA_FILE", str(authority.ca_file))
-        directory = tmp_path_factory.mktemp("webhook-stack")
-        with stack_on_free_ports(project_root, directory, sweep_interval_seconds=1) as running:
-            yield running
+    environment = SETTINGS | {"WEBHOOK_CA_FILE": str(authority.ca_file)}
+    directory = tmp_path_factory.mktemp("webhook-stack")
+    with stack_on_free_ports(
+        project_root, directory, environment, sweep_interval_seconds=1
+    ) as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -39,8 +39,12 @@ class StackError(Exception):
 class Stack:
     """Starts everything on entering, stops everything on leaving."""
 
-    def __init__(self, settings: StackSettings) -> None:
+    def __init__(
+        self, settings: StackSettings, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``environment`` is added to that of API, worker, sweep and notifier."""
         self._settings = settings
+        self._more_environment = dict(environment or {})
         self._data = settings.data_dir.resolve()
         self._port = settings.port or free_port()
         self._emulator_port = settings.emulator_port or free_port()
@@ -84,7 +88,7 @@ class Stack:
             "SCRATCH_DIR": str(self._data / "scratch"),
             "TMPDIR": str(self._data / "tmp"),  # large uploads pass through files
         }
-        return environment | _CREDENTIALS | mine | self.storage.environment
+        return environment | _CREDENTIALS | mine | self.storage.environment | self._more_environment
 
     def child(self, name: str) -> Child:
         """The child called ``name``: emulator, api, worker, notifier or sweep."""
