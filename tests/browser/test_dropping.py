@@ -19,6 +19,7 @@ from whisperdrop.service.clock import utc_now
 HOSTILE = "<img src=x onerror=alert(1)>\u202e&amp;.mp3"
 SLOW_BYTES_PER_S = 1_000_000
 WAITS_MS = 90_000
+LONG_S = 150  # long enough to be seen while it is transcribed, however fast the machine
 
 
 def slow_uploads(page: Page, bytes_per_s: int) -> None:
@@ -36,7 +37,7 @@ def slow_uploads(page: Page, bytes_per_s: int) -> None:
 
 
 def test_three_files_at_once_one_of_them_hostile(page: WatchedPage, tmp_path: Path) -> None:
-    meeting = english_recording(tmp_path / "meeting.wav", 50)
+    meeting = english_recording(tmp_path / "meeting.wav", LONG_S)
     hostile = tmp_path / HOSTILE
     hostile.write_bytes(b"ffconcat version 1.0\nfile meeting.wav\n")
     dialogs: list[Dialog] = []

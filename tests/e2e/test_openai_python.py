@@ -8,10 +8,9 @@ from typing import Any
 
 import openai
 import pytest
-import requests
 from openai import OpenAI
 
-from tests.e2e.client import TIMEOUT_S, Client
+from tests.e2e.client import Client
 from tests.e2e.running import RunningStack
 from tests.recordings import bundled, english_recording
 from whisperdrop.service.api_keys import ApiKeys
@@ -298,23 +297,24 @@ def test_a_wait_that_is_over_is_an_internal_server_error_where_nobody_retries(
     assert native.post(f"/v1/jobs/{job_id}/cancel").ok
 
 
-def test_too_many_requests_at_once_are_a_rate_limit_error(openai_stack: RunningStack) -> None:
-    def begun(_: int) -> requests.Response:
-        return requests.post(
-            f"{openai_stack.address}/v1/audio/transcriptions",
-            headers={"Authorization": f"Bearer {openai_stack.api_key}"},
-            files={"file": ("a.wav", bundled("counting").media.read_bytes())},
-            data={"model": MODEL, "temperature": "0.3"},
-            timeout=TIMEOUT_S,
-        )
+def test_too_many_requests_at_once_are_a_rate_limit_error(make: Make) -> None:
+    client = make(max_retries=0)
+
+    def begun(_: int) -> openai.APIStatusError | None:
+        try:
+            transcribe(client, file=bundled("counting").media, temperature=0.3)
+        except openai.APIStatusError as error:
+            return error
+        return None
 
     with ThreadPoolExecutor(12) as beside:
-        answers = list(beside.map(begun, range(12)))
+        errors = list(beside.map(begun, range(12)))
 
-    refused = [answer for answer in answers if answer.status_code == 429]
+    refused = [error for error in errors if isinstance(error, openai.RateLimitError)]
     assert refused
-    assert refused[0].json()["error"]["code"] == "rate_limit_exceeded"
-    assert int(refused[0].headers["Retry-After"]) > 0
-    assert refused[0].headers["x-ratelimit-limit-requests"] == "4"
-    assert refused[0].headers["x-ratelimit-remaining-requests"] == "0"
-    assert refused[0].json()["error"].keys() == {"message", "type", "param", "code"}
+    assert (refused[0].status_code, refused[0].code) == (429, "rate_limit_exceeded")
+    headers = refused[0].response.headers
+    assert int(headers["Retry-After"]) > 0
+    assert headers["x-ratelimit-limit-requests"] == "4"
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused[0].response.json()["error"].keys() == {"message", "type", "param", "code"}
