@@ -71,7 +71,7 @@ def test_three_files_at_once_one_of_them_hostile(page: WatchedPage, tmp_path: Pa
     facts = page.page.locator(".detail .facts")
     expect(facts).to_contain_text("Done", timeout=WAITS_MS)
     final = page.page.locator(".transcript")
-    assert "quick brown fox" in final.inner_text()
+    expect(final).to_contain_text("quick brown fox", timeout=WAITS_MS)
     assert words(shown_early)[:8] == words(final.inner_text())[:8]
 
     expect(page.row("hello_world.wav")).to_contain_text("Done", timeout=WAITS_MS)
