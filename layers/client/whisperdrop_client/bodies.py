@@ -5,7 +5,7 @@ import mimetypes
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -103,7 +103,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             extensions=request.extensions,
         )
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Generator[bytes, None, None]:
         self._meter.add(-self._told)
         self._told = 0
         yield self._prefix
@@ -120,7 +120,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
                 yield piece
         finally:
-            pieces.close()  # type: ignore[attr-defined]
+            pieces.close()
 
     def _next(self, file: BinaryIO) -> bytes:
         piece = file.read(min(CHUNK_BYTES, self._size - self._told))

@@ -1,11 +1,11 @@
 import pytest
 
-from tests.builders import a_part, a_ref, a_segment, keys_in, stored_part
+from tests.builders import a_part, a_ref, keys_in, stored_part
 from tests.clock import ManualClock
 from whisperdrop.adapters.memory import MemoryObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.service.documents import dump
-from whisperdrop.service.parts import delete_parts, read_partial, read_parts
+from whisperdrop.service.parts import delete_parts, read_parts
 
 REF = a_ref()
 
@@ -52,17 +52,6 @@ def test_who_reads_again_gets_what_is_new(store: MemoryObjectStore) -> None:
     assert read_parts(store, REF, after=first) == []
     second = stored_part(store, REF, 1, " two")
     assert read_parts(store, REF, after=first) == [second]
-
-
-def test_what_is_finished_so_far_is_numbered_from_the_beginning(store: MemoryObjectStore) -> None:
-    assert read_partial(store, REF) == ()
-    stored_part(store, REF, 0, " one", " two")
-    stored_part(store, REF, 1, " three")
-    assert read_partial(store, REF) == (
-        a_segment(0, " one"),
-        a_segment(1, " two"),
-        a_segment(0, " three").model_copy(update={"id": 2}),
-    )
 
 
 def test_all_parts_of_one_job_go_and_nothing_else(store: MemoryObjectStore) -> None:

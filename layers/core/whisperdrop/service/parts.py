@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from whisperdrop.domain import keys
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.part import Part
-from whisperdrop.domain.transcript import Segment
 from whisperdrop.ports import ObjectStore
 from whisperdrop.service.documents import read_intact
 
@@ -31,14 +30,6 @@ def read_parts(store: ObjectStore, ref: JobRef, after: Part | None = None) -> li
                 found.append(part)
                 after = part
             first += count
-
-
-def read_partial(store: ObjectStore, ref: JobRef) -> tuple[Segment, ...]:
-    """The segments that are finished so far, numbered from 0; none once the job has ended."""
-    segments = (segment for part in read_parts(store, ref) for segment in part.segments)
-    return tuple(
-        segment.model_copy(update={"id": number}) for number, segment in enumerate(segments)
-    )
 
 
 def delete_parts(store: ObjectStore, ref: JobRef) -> None:
