@@ -49,6 +49,13 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
 	  --only-binary=:all: --dest .venv-sam/wheels -r layers/core/requirements.txt
 	@touch $@
 
+# Tools that pin what the service pins otherwise have an environment each.
+.venv-checks/done .venv-compose/done .venv-aws/done: .venv-%/done: requirements/%.txt | $(VENV)/run.done
+	@echo "installing the tools of $< ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
 # OpenAI's JavaScript client, for the tests of that door; without npm they are skipped.
 tests/openai_node/node_modules/.package-lock.json: tests/openai_node/package-lock.json
 	@if command -v npm > /dev/null; then \
@@ -98,7 +105,7 @@ lock: setup  ## Resolve every lock anew (UPGRADE=1 takes newer versions)
 	cd requirements && ../$(COMPILE) $(if $(UPGRADE),--upgrade) dev.in -o dev.txt
 	cd requirements && for part in core api worker client models models-base run; do \
 	  ../$(COMPILE) -c dev.txt $$part.in -o $$part.txt || exit 1; done
-	cd requirements && for tool in emulator sam; do \
+	cd requirements && for tool in emulator sam checks compose aws; do \
 	  ../$(COMPILE) $(if $(UPGRADE),--upgrade) $$tool.in -o $$tool.txt || exit 1; done
 	cd requirements && ../$(COMPILE) --no-deps samples.in -o samples.txt
 	@# The layer carries what both zip functions import; a server is none of it.
@@ -120,4 +127,4 @@ sam-build: .venv-sam/done  ## Validate the template, build the zip functions and
 	$(SAM) build --exclude WorkerFunction --parameter-overrides PythonRuntime=$(RUNTIME)
 
 clean:  ## Remove what was installed and built; data in .local stays
-	rm -rf .venv .venv-emulator .venv-sam .aws-sam
+	rm -rf .venv .venv-emulator .venv-sam .venv-checks .venv-compose .venv-aws .aws-sam
