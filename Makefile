@@ -3,8 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The locks are complete, so pip has nothing to resolve: --no-deps.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+# $(call install,ENVIRONMENT,LOCK). uv takes seconds where pip takes a minute; pip does it where uv
+# cannot: no wheel for this machine, or an index that only pip is told of. The locks are complete, so
+# there is nothing to resolve, and nothing is taken whose hash they do not name.
+define install
+@$(BIN)/uv pip install --quiet --no-cache --compile-bytecode --python $(1)/bin/python \
+  --require-hashes --no-deps -r $(2) \
+  || { echo "uv could not; trying pip ..."; $(BIN)/python -m pip --python $(1)/bin/python install \
+  --quiet --disable-pip-version-check --require-hashes --no-deps -r $(2); }
+endef
 SOURCES := layers functions infra/local tests bench
 
 .DEFAULT_GOAL := help
@@ -23,26 +30,31 @@ $(VENV)/bin/python:
 	@echo "installing into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.done: requirements/run.txt requirements/samples.txt pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python $(PIP_INSTALL) -r requirements/run.txt
-	@$(BIN)/python $(PIP_INSTALL) -r requirements/samples.txt
+$(VENV)/uv.done: requirements/uv.txt | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $< \
+	  || echo "there is no uv for this machine: pip installs everything, which takes longer"
+	@touch $@
+
+$(VENV)/run.done: requirements/run.txt requirements/samples.txt pyproject.toml $(VENV)/uv.done
+	$(call install,$(VENV),requirements/run.txt)
+	$(call install,$(VENV),requirements/samples.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
 	@echo "installing the test tools ..."
-	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
+	$(call install,$(VENV),requirements/dev.txt)
 	@touch $@
 
-.venv-emulator/done: requirements/emulator.txt
-	@$(PYTHON) -m venv .venv-emulator
-	@.venv-emulator/bin/python $(PIP_INSTALL) -r $<
+.venv-emulator/done: requirements/emulator.txt $(VENV)/uv.done
+	@$(PYTHON) -m venv --without-pip .venv-emulator
+	$(call install,.venv-emulator,$<)
 	@touch $@
 
 .venv-sam/done: requirements/sam.txt layers/core/requirements.txt | $(VENV)/run.done
 	@echo "installing the SAM CLI ..."
-	@$(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/python $(PIP_INSTALL) -r $<
+	@$(PYTHON) -m venv --without-pip .venv-sam
+	$(call install,.venv-sam,$<)
 	@# `sam build` runs pip; with the layer's wheels at hand it needs no network a second time.
 	@rm -rf .venv-sam/wheels
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
@@ -52,8 +64,8 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
 # Tools that pin what the service pins otherwise have an environment each.
 .venv-checks/done .venv-compose/done .venv-aws/done: .venv-%/done: requirements/%.txt | $(VENV)/run.done
 	@echo "installing the tools of $< ..."
-	@$(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/python $(PIP_INSTALL) -r $<
+	@$(PYTHON) -m venv --without-pip .venv-$*
+	$(call install,.venv-$*,$<)
 	@touch $@
 
 # OpenAI's JavaScript client, for the tests of that door; without npm they are skipped.
@@ -101,11 +113,10 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-strip-extras --no-annotate --custom-compile-command "make lock"
 
 lock: setup  ## Resolve every lock anew (UPGRADE=1 takes newer versions)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	cd requirements && ../$(COMPILE) $(if $(UPGRADE),--upgrade) dev.in -o dev.txt
 	cd requirements && for part in core api worker client models models-base run; do \
 	  ../$(COMPILE) -c dev.txt $$part.in -o $$part.txt || exit 1; done
-	cd requirements && for tool in emulator sam checks compose aws; do \
+	cd requirements && for tool in uv emulator sam checks compose aws; do \
 	  ../$(COMPILE) $(if $(UPGRADE),--upgrade) $$tool.in -o $$tool.txt || exit 1; done
 	cd requirements && ../$(COMPILE) --no-deps samples.in -o samples.txt
 	@# The layer carries what both zip functions import; a server is none of it.
