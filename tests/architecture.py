@@ -17,7 +17,9 @@ SOURCES = (
     "functions/worker",
     "functions/dispatcher",
     "functions/notifier",
+    "docker/bridge",
     "infra/local",
+    "infra/cost",
 )
 ANY_PACKAGE = "*"
 
@@ -35,7 +37,7 @@ class Rule:
     never: tuple[str, ...] = ()
 
 
-_AWS = ("boto3", "botocore", "mypy_boto3_s3", "mypy_boto3_sqs", "s3transfer")
+_AWS = ("boto3", "botocore", "mypy_boto3_ecs", "mypy_boto3_s3", "mypy_boto3_sqs", "s3transfer")
 _ENGINE = (
     "av",
     "ctranslate2",
@@ -51,11 +53,14 @@ _SETTINGS = (
     "whisperdrop_worker.settings",
     "whisperdrop_dispatcher.settings",
     "whisperdrop_notifier.settings",
+    "whisperdrop_bridge.settings",
 )
 
 RULES = (
     Rule("whisperdrop", (), ()),
     Rule("whisperdrop.errors", (), ()),
+    # A process of its own every half a minute: nothing but the standard library.
+    Rule("whisperdrop.pulse", (), ()),
     Rule("whisperdrop.domain", ("whisperdrop.domain", "whisperdrop.errors"), ("pydantic",)),
     Rule("whisperdrop.ports", ("whisperdrop.domain", "whisperdrop.errors"), ()),
     Rule(
@@ -65,6 +70,7 @@ RULES = (
             "whisperdrop.ports",
             "whisperdrop.domain",
             "whisperdrop.errors",
+            "whisperdrop.pulse",
         ),
         ("pydantic",),
     ),
@@ -78,7 +84,21 @@ RULES = (
         ("whisperdrop.domain", "whisperdrop.errors"),
         ("pydantic", "pydantic_settings"),
     ),
-    Rule("whisperdrop.observability", ("whisperdrop.settings",), ("aws_lambda_powertools",)),
+    Rule(
+        "whisperdrop.observability",
+        ("whisperdrop.observability", "whisperdrop.settings"),
+        ("aws_lambda_powertools",),
+    ),
+    Rule(
+        "whisperdrop.observability.otel",
+        ("whisperdrop.observability",),
+        ("opentelemetry",),
+    ),
+    Rule(
+        "whisperdrop.observability.prometheus",
+        ("whisperdrop.observability",),
+        ("prometheus_client",),
+    ),
     Rule("whisperdrop_api", ("whisperdrop", "whisperdrop_api"), (ANY_PACKAGE,), _AWS + _ENGINE),
     Rule("whisperdrop_worker", ("whisperdrop", "whisperdrop_worker"), (ANY_PACKAGE,), _AWS + _WEB),
     Rule(
@@ -101,11 +121,16 @@ RULES = (
         _AWS + _WEB + _ENGINE,
     ),
     Rule(
+        "whisperdrop_bridge", ("whisperdrop", "whisperdrop_bridge"), (ANY_PACKAGE,), _AWS + _ENGINE
+    ),
+    Rule(
         "whisperdrop_local",
         ("whisperdrop", "whisperdrop_local", *_SETTINGS),
         (ANY_PACKAGE,),
         _WEB + _ENGINE,
     ),
+    # Arithmetic: it knows nothing of the service, and runs on any Python.
+    Rule("whisperdrop_cost", ("whisperdrop_cost",), ()),
 )
 
 

@@ -11,13 +11,20 @@ import pytest
 REQUIRED = "WHISPERDROP_REQUIRE_LANES"
 
 LANES = {
+    "advisories": "a service that knows the faults of packages",
     "browser": "the page in a headless Chromium",
+    "checks": "checkov, pip-audit and detect-secrets",
+    "docker": "the images, in a Docker Engine",
     "emulator": "the ministack emulator",
+    "gitleaks": "gitleaks",
     "sam": "the SAM CLI",
     "shared": "the folder of recordings",
     "speech": "the real model on real speech",
     "curl": "curl, bash and jq, for the shell in README and docs",
     "node": "Node.js with OpenAI's client for it",
+    "prometheus": "a real Prometheus, and promtool",
+    "awscli": "the AWS CLI, for the shell in the runbook",
+    "netns": "a network namespace of its own (unshare, ip)",
     "rie": "the Lambda runtime interface emulator",
 }
 

@@ -1,6 +1,6 @@
 """Thin wrappers around a store that make it fail the way real ones do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -32,8 +32,14 @@ class WrappedStore:
     def head(self, key: str) -> ObjectInfo | None:
         return self._inner.head(key)
 
-    def put(self, key: str, body: bytes | BinaryIO, content_type: str = _BINARY) -> None:
-        self._write(key, lambda: self._inner.put(key, body, content_type))
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str = _BINARY,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._write(key, lambda: self._inner.put(key, body, content_type, metadata))
 
     def create(self, key: str, body: bytes, content_type: str = _JSON) -> str:
         return self._write(key, lambda: self._inner.create(key, body, content_type))
@@ -50,8 +56,10 @@ class WrappedStore:
     def list_folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
         return self._inner.list_folders(prefix, after=after, limit=limit)
 
-    def create_multipart(self, key: str, content_type: str) -> str:
-        return self._write(key, lambda: self._inner.create_multipart(key, content_type))
+    def create_multipart(
+        self, key: str, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        return self._write(key, lambda: self._inner.create_multipart(key, content_type, metadata))
 
     def list_multipart(self, key: str, upload_id: str) -> tuple[UploadedPart, ...] | None:
         return self._inner.list_multipart(key, upload_id)

@@ -85,7 +85,7 @@ class StoreUnderTest:
     name: str
     store: ObjectStore
     prefix: str
-    put_with_metadata: Callable[[str, dict[str, str]], None] | None
+    put_with_metadata: Callable[[str, dict[str, str]], None]
     put_part: Callable[[str, str, int, bytes], None]
 
     def key(self, name: str) -> str:
@@ -101,7 +101,11 @@ def under_test(request: pytest.FixtureRequest) -> Iterator[StoreUnderTest]:
     with _backend(name, request):
         if name == "memory":
             memory = MemoryObjectStore(ManualClock())
-            yield StoreUnderTest(name, memory, prefix, None, memory.put_part)
+
+            def put_with_metadata_here(key: str, metadata: dict[str, str]) -> None:
+                memory.put(key, b"x", metadata=metadata)
+
+            yield StoreUnderTest(name, memory, prefix, put_with_metadata_here, memory.put_part)
             return
         client = s3_client(addressing_style="path")
         bucket = _bucket(name)

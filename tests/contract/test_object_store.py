@@ -298,13 +298,30 @@ def test_a_download_of_too_many_bytes_is_refused_before_it_begins(
 
 
 def test_metadata_is_read_with_the_object(under_test: StoreUnderTest) -> None:
-    if under_test.put_with_metadata is None:
-        pytest.skip("nothing writes metadata into the store in memory")
     key = under_test.key("object")
     under_test.put_with_metadata(key, {"whisperdrop-language": "de"})
     info = under_test.store.head(key)
     assert info is not None
     assert info.metadata == {"whisperdrop-language": "de"}
+
+
+def test_metadata_is_written_with_the_object(under_test: StoreUnderTest) -> None:
+    store, said = under_test.store, {"correlation-id": "request-1"}
+    whole, parted = under_test.key("whole"), under_test.key("parted")
+    store.put(whole, b"body", "audio/mpeg", said)
+    upload_id = store.create_multipart(parted, "audio/mpeg", said)
+    under_test.put_part(parted, upload_id, 1, b"body")
+    parts = store.list_multipart(parted, upload_id)
+    assert parts is not None
+    assert store.complete_multipart(parted, upload_id, parts)
+    for key in (whole, parted):
+        info = store.head(key)
+        assert info is not None
+        assert (info.metadata, info.content_type) == (said, "audio/mpeg")
+    store.put(whole, b"body")
+    info = store.head(whole)
+    assert info is not None
+    assert info.metadata == {}
 
 
 def test_folders_come_in_order_and_each_once(under_test: StoreUnderTest) -> None:

@@ -124,6 +124,38 @@ def test_the_right_post_is_accepted(name: str, signing: PresignerUnderTest) -> N
     assert info.content_type == TYPE
 
 
+METADATA = {"correlation-id": "request-1", "traceparent": "00-1-2-01"}
+
+
+def test_a_put_brings_the_metadata_that_it_was_signed_for(signing: PresignerUnderTest) -> None:
+    key = signing.prefix + "speech.mp3"
+    upload = signing.presigner.presign_put(
+        key, size=len(BODY), content_type=TYPE, expires_s=300, metadata=METADATA
+    )
+    name = "x-amz-meta-correlation-id"
+    assert upload.headers[name] == "request-1"
+    for change in (None, "request-2"):
+        assert put(upload, changes={name: change}) == 403
+    assert put(upload) == 200
+    info = signing.store.head(key)
+    assert info is not None
+    assert info.metadata == METADATA
+
+
+def test_a_post_brings_the_metadata_that_it_was_signed_for(signing: PresignerUnderTest) -> None:
+    key = signing.prefix + "speech.mp3"
+    upload = signing.presigner.presign_post(
+        key, max_size=20, content_type=TYPE, expires_s=300, metadata=METADATA
+    )
+    name = "x-amz-meta-correlation-id"
+    assert upload.fields[name] == "request-1"
+    assert post(upload, changes={name: "request-2"}) == 403
+    assert post(upload) in {200, 201, 204}
+    info = signing.store.head(key)
+    assert info is not None
+    assert info.metadata == METADATA
+
+
 @pytest.mark.parametrize("size", [1, 20])
 def test_a_post_at_the_ends_of_the_range_is_accepted(
     size: int, signing: PresignerUnderTest

@@ -25,6 +25,15 @@ def test_a_message_arrives_as_it_was_sent(queue_under_test: QueueUnderTest) -> N
     assert (message.body, message.receives) == (body, 1)
 
 
+def test_a_message_says_when_it_was_sent(queue_under_test: QueueUnderTest) -> None:
+    queue_under_test.queue.send("work")
+    first = must_receive(queue_under_test, visibility_s=1).sent_at
+    assert first is not None
+    assert first.tzinfo is not None
+    queue_under_test.let_a_second_pass()
+    assert must_receive(queue_under_test).sent_at == first
+
+
 def test_a_received_message_is_hidden(queue_under_test: QueueUnderTest) -> None:
     queue_under_test.queue.send("work")
     must_receive(queue_under_test)

@@ -19,7 +19,7 @@ from mypy_boto3_sqs import SQSClient
 
 from tests.emulator import CREDENTIALS
 from tests.processes import free_port, running, wait_until
-from whisperdrop_local.deploy import PATH_STYLE, Storage, deploy
+from whisperdrop_local.deploy import PATH_STYLE, TEMPLATE, Storage, deploy
 
 pytestmark = pytest.mark.emulator
 
@@ -205,6 +205,40 @@ def test_a_message_that_nobody_can_use_ends_in_the_dead_letters(
     assert received == MAX_RECEIVES
     assert [message["Body"] for message in dead["Messages"]] == [body]
     assert deployed.waiting(queue_url) == 0
+
+
+def test_a_fleets_bulk_queue_differs_and_its_bucket_tells_eventbridge(deployed: Deployed) -> None:
+    given = {
+        "BucketName": "whisperdrop-fleet",
+        "QueuePrefix": "fleet",
+        "RequireTls": "false",
+        "VisibilityTimeoutSeconds": "5400",
+        "BulkVisibilityTimeoutSeconds": "120",
+        "SendToEventBridge": "true",
+    }
+    deployed.cloudformation.create_stack(
+        StackName="fleet-storage",
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
+    )
+    deployed.cloudformation.get_waiter("stack_create_complete").wait(
+        StackName="fleet-storage", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+    hidden = {}
+    for name in ("interactive", "bulk"):
+        url = deployed.sqs.get_queue_url(QueueName=f"fleet-{name}")["QueueUrl"]
+        found = deployed.sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["VisibilityTimeout"]
+        )
+        hidden[name] = found["Attributes"]["VisibilityTimeout"]
+    assert hidden == {"interactive": "5400", "bulk": "120"}
+    told, not_told = (
+        deployed.s3.get_bucket_notification_configuration(Bucket=bucket)
+        for bucket in ("whisperdrop-fleet", BUCKET)
+    )
+    assert "EventBridgeConfiguration" in told
+    assert "EventBridgeConfiguration" not in not_told
 
 
 def test_a_page_of_any_origin_may_use_a_presigned_address(deployed: Deployed) -> None:

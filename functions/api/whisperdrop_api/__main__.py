@@ -4,12 +4,16 @@ import argparse
 import sys
 
 import uvicorn
+from fastapi import Response
 from pydantic import ValidationError
 
 from whisperdrop.errors import WhisperdropError
+from whisperdrop.observability import metrics
+from whisperdrop.observability.catalogue import BY_SERVICE
+from whisperdrop.observability.prometheus import CONTENT_TYPE, PrometheusSink
 from whisperdrop.service.api_keys import Scope
 from whisperdrop.service.proof import prove_conditional_writes
-from whisperdrop_api.app import create_app
+from whisperdrop_api.app import Exposition, create_app
 from whisperdrop_api.composition import build, logger
 from whisperdrop_api.settings import ApiSettings
 
@@ -52,7 +56,7 @@ def _serve(settings: ApiSettings) -> int:
     prove_conditional_writes(services.store)
     logger.info("api_ready", extra={"host": settings.host, "port": settings.port})
     uvicorn.run(
-        create_app(services),
+        create_app(services, _exposition() if settings.metrics_enabled else None),
         host=settings.host,
         port=settings.port,
         log_level="warning",  # our own access log has the fields
@@ -60,6 +64,12 @@ def _serve(settings: ApiSettings) -> int:
         timeout_graceful_shutdown=5,
     )
     return 0
+
+
+def _exposition() -> Exposition:
+    sink = PrometheusSink(BY_SERVICE["api"])
+    metrics.use(sink)
+    return lambda: Response(sink.exposition(), media_type=CONTENT_TYPE)
 
 
 def _keys(settings: ApiSettings, options: argparse.Namespace) -> int:

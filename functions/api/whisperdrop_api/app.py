@@ -1,13 +1,14 @@
 """The application, the same under Mangum and under uvicorn."""
 
 import time
+from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from whisperdrop import __version__
 from whisperdrop_api import errors
 from whisperdrop_api.composition import Services
-from whisperdrop_api.middleware import BodyLimitMiddleware, CorrelationMiddleware
+from whisperdrop_api.middleware import METRICS_PATH, BodyLimitMiddleware, CorrelationMiddleware
 from whisperdrop_api.routes import (
     events,
     health,
@@ -19,6 +20,7 @@ from whisperdrop_api.routes import (
     transcripts,
     uploads,
     usage,
+    warm,
     webhooks,
 )
 from whisperdrop_api.routes.openai import audio
@@ -35,8 +37,12 @@ Every route but `/health` needs `Authorization: Bearer <key>`.
 """
 
 
-def create_app(services: Services) -> FastAPI:
-    """Routes, error handlers and layers over ``services``."""
+Exposition = Callable[[], Response]
+"""Answers what Prometheus asks for."""
+
+
+def create_app(services: Services, metrics: Exposition | None = None) -> FastAPI:
+    """Routes, error handlers and layers over ``services``; ``/metrics`` where there is such."""
     app = FastAPI(
         title="Whisperdrop",
         version=__version__,
@@ -49,9 +55,13 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     for door in (
         *(jobs, uploads, usage, transcripts, events, audio, transcribe, models, keys),
-        *(webhooks, health, page),
+        *(webhooks, warm, health, page),
     ):
         app.include_router(door.router)
+    if metrics is not None:
+        app.add_api_route(
+            METRICS_PATH, metrics, methods=["GET"], include_in_schema=False, response_model=None
+        )
     app.add_middleware(BodyLimitMiddleware, max_sync_bytes=services.settings.max_sync_bytes)
     app.add_middleware(SlotMiddleware, limit=services.settings.max_sync_requests)
     app.add_middleware(CorrelationMiddleware)

@@ -50,6 +50,7 @@ CREATED: dict[str, Any] = {
             "Content-Type": "audio/mpeg",
             "Content-Length": "1048576",
             "If-None-Match": "*",
+            "x-amz-meta-correlation-id": "9f1c2d7ab4e84f0f9d0f6a4c1b7e3d52",
         },
         "fields": {},
         "expires_at": "2030-01-01T13:00:00Z",

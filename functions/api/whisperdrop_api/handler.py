@@ -8,11 +8,14 @@ from aws_lambda_powertools.logging import correlation_paths
 from mangum import Mangum
 from mangum.types import LambdaContext
 
+from whisperdrop.observability.emf import NAMESPACE, EmfSink
+from whisperdrop.observability.metrics import use
 from whisperdrop_api.app import create_app
 from whisperdrop_api.composition import build, logger
 from whisperdrop_api.settings import ApiSettings
 
-metrics = Metrics(namespace="Whisperdrop", service="api")
+metrics = Metrics(namespace=NAMESPACE, service="api")
+_sink = EmfSink(metrics)
 
 
 @functools.cache
@@ -26,6 +29,5 @@ def _gateway() -> Mangum:
 )
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request."""
-    answer = _gateway()(event, context)
-    metrics.add_metric(name=f"Http{answer['statusCode'] // 100}xx", unit="Count", value=1)
-    return answer
+    use(_sink)
+    return _gateway()(event, context)

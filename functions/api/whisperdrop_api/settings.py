@@ -16,6 +16,10 @@ class ApiSettings(KeySettings, WebhookSettings):
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on where the API is a server."""
 
+    metrics_enabled: bool = True
+    """Answer `/metrics` for Prometheus, without a key, where the API is a server: nothing of a
+    tenant is in it. A proxy that faces the internet should not pass it on. Functions have none."""
+
     s3_public_endpoint: str | None = None
     """The storage's address as clients see it, when it is not the one that the API uses; presigned
     uploads point there."""

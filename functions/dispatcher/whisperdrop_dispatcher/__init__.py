@@ -1,1 +1,1 @@
-"""The dispatcher: the scheduled sweep. The start of GPU tasks by queue depth belongs here too."""
+"""The dispatcher: starts workers when something waits, sweeps, and has the operator's verbs."""

@@ -1,45 +1,42 @@
-"""``python -m whisperdrop_dispatcher``: the sweep as a process that repeats itself."""
+"""``python -m whisperdrop_dispatcher``: sweep and fleet as a process, and the operator's verbs.
+
+Without a verb it goes on until SIGTERM; ``once`` does a single pass of everything.
+"""
 
 import argparse
-import signal
-import threading
+import sys
+from collections.abc import Callable
 
-from whisperdrop.errors import StoreError
-from whisperdrop_dispatcher.composition import (
-    build,
-    build_notification_sweep,
-    log,
-    log_notifications,
-    logger,
+from whisperdrop_dispatcher import admin_check, admin_data, admin_job, admin_queues, loop
+
+Adder = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
+
+VERBS: tuple[Adder, ...] = (
+    loop.add_once,
+    admin_check.add_check,
+    admin_queues.add_queues,
+    admin_job.add_job,
+    admin_data.add_data,
 )
-from whisperdrop_dispatcher.settings import SweepSettings
+"""Each adds a verb's parser, with ``run`` among its defaults: options in, exit status out."""
 
 
-def main() -> None:
-    """Sweep until SIGTERM or SIGINT."""
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, and answer with an exit status."""
     parser = argparse.ArgumentParser(prog="whisperdrop_dispatcher", description=__doc__)
     parser.add_argument(
         "--queues-are-new",
         action="store_true",
         help="the queues have just been made: in the first pass queue every job that waits",
     )
-    queues_lost = parser.parse_args().queues_are_new
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = SweepSettings()
-    sweep = build(settings)
-    notifications = build_notification_sweep(settings)
-    while not stop.is_set():
-        try:
-            log(sweep.run(queues_lost=queues_lost))
-            if notifications is not None:
-                log_notifications(notifications.run(queues_lost=queues_lost))
-            queues_lost = False
-        except StoreError as error:
-            logger.warning("sweep_failed", extra={"error": str(error)})
-        stop.wait(settings.sweep_interval_seconds)
+    parser.set_defaults(run=loop.serve)
+    verbs = parser.add_subparsers(metavar="verb")
+    for add in VERBS:
+        add(verbs)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

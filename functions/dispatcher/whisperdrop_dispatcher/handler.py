@@ -6,6 +6,8 @@ from typing import Any
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from whisperdrop.observability.emf import NAMESPACE, EmfSink
+from whisperdrop.observability.metrics import use
 from whisperdrop.service.notification_sweep import NotificationSweep
 from whisperdrop.service.sweep import Sweep
 from whisperdrop_dispatcher.composition import (
@@ -17,7 +19,8 @@ from whisperdrop_dispatcher.composition import (
 )
 from whisperdrop_dispatcher.settings import SweepSettings
 
-metrics = Metrics(namespace="Whisperdrop", service="dispatcher")
+metrics = Metrics(namespace=NAMESPACE, service="dispatcher")
+_sink = EmfSink(metrics)
 
 
 @functools.cache
@@ -34,13 +37,14 @@ def _notifications() -> NotificationSweep | None:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
     """One pass."""
+    use(_sink)
     report = _sweep().run()
     log(report)
     told = None
     if (notifications := _notifications()) is not None:
         told = notifications.run()
         log_notifications(told)
-    counts = {
+    return {
         "Pending": report.seen,
         "Requeued": len(report.requeued),
         "Expired": len(report.expired),
@@ -49,6 +53,3 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
         "Damaged": len(report.damaged) + (len(told.damaged) if told else 0),
         "NotificationsSent": len(told.sent) if told else 0,
     }
-    for name, count in counts.items():
-        metrics.add_metric(name=name, unit="Count", value=count)
-    return counts

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from whisperdrop.observability.serving import offer_metrics
 from whisperdrop.service.clock import utc_now
 from whisperdrop_notifier.composition import build, logger
 from whisperdrop_notifier.poller import Poller
@@ -22,6 +23,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = NotifierSettings()
+    metrics_port = offer_metrics("notifier", settings)
     process = build(settings)
     poller = Poller(
         process.notifier,
@@ -32,7 +34,10 @@ def main() -> int:
         visibility_s=math.ceil(settings.notify_lease_seconds),
         clock=utc_now,
     )
-    logger.info("notifier_ready", extra={"slots": settings.notify_slots})
+    logger.info(
+        "notifier_ready",
+        extra={"slots": settings.notify_slots, "metrics_port": metrics_port},
+    )
     all_ended = poller.run(stop, settings.shutdown_seconds)
     logger.info("notifier_stopped", extra={"all_deliveries_ended": all_ended})
     if not all_ended:  # a claim runs out, and another notifier takes the delivery

@@ -10,10 +10,13 @@ from whisperdrop.adapters.sqs import SqsJobQueue
 from whisperdrop.domain.webhook_schedule import RetrySchedule
 from whisperdrop.observability import Logger, configure
 from whisperdrop.ports import JobQueue
+from whisperdrop.pulse import Pulse
 from whisperdrop.service.clock import utc_now
 from whisperdrop.service.courier import Courier
 from whisperdrop.service.delivery import DeliveryPolicy, Notifier
 from whisperdrop.service.proof import prove_conditional_writes
+from whisperdrop.service.watched import WatchedQueue
+from whisperdrop_notifier.observing import telling
 from whisperdrop_notifier.settings import NotifierSettings
 from whisperdrop_notifier.sharing import FairShare
 
@@ -34,7 +37,8 @@ def build(settings: NotifierSettings) -> Process:
     configure(logger, settings)
     store = S3ObjectStore(s3_client(addressing_style=settings.s3_addressing_style), settings.bucket)
     prove_conditional_writes(store)
-    queue = SqsJobQueue(sqs_client(), settings.notify_queue_url or "")
+    pulse = Pulse(settings.pulse_file)
+    queue = WatchedQueue(SqsJobQueue(sqs_client(), settings.notify_queue_url or ""), pulse)
     ca_file = settings.webhook_ca_file
     courier = Courier(
         SocketOutbound(str(ca_file) if ca_file else None),
@@ -54,6 +58,7 @@ def build(settings: NotifierSettings) -> Process:
             schedule=RetrySchedule(settings.webhook_retry_seconds),
         ),
         owner=settings.notifier_id,
+        around=telling,
         clock=utc_now,
     )
     return Process(settings, queue, notifier)

@@ -15,12 +15,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from whisperdrop.domain.events import MalformedEventError
 from whisperdrop.domain.webhook import Delivery
 from whisperdrop.errors import StoreError
+from whisperdrop.observability.emf import NAMESPACE, EmfSink
+from whisperdrop.observability.metrics import use
 from whisperdrop.service.delivery import BeingDeliveredError
 from whisperdrop_notifier.composition import Process, build, logger
 from whisperdrop_notifier.notices import handle
 from whisperdrop_notifier.settings import NotifierSettings
 
-metrics = Metrics(namespace="Whisperdrop", service="notifier")
+metrics = Metrics(namespace=NAMESPACE, service="notifier")
+_sink = EmfSink(metrics)
 
 
 @functools.cache
@@ -32,6 +35,7 @@ def _process() -> Process:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """Handle a batch of SQS records."""
+    use(_sink)
     records = list(SQSEvent(event).records)
     process = _process()
     with ThreadPoolExecutor(max(1, len(records))) as side_by_side:
@@ -43,9 +47,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         deliveries = None if bug else done.result()
         if deliveries is None:
             failed.append({"itemIdentifier": record.message_id})
-        for delivery in deliveries or ():
-            name = "Delivered" if delivery.delivered else "DeliveriesFailed"
-            metrics.add_metric(name=name, unit="Count", value=1)
     return {"batchItemFailures": failed}
 
 

@@ -2,10 +2,8 @@
 
 from whisperdrop.domain.notices import parse_notice
 from whisperdrop.domain.webhook import Delivery
-from whisperdrop.observability import Logger
 from whisperdrop.service.delivery import BeingDeliveredError, Notifier
-
-logger = Logger(service="notifier")
+from whisperdrop_notifier.observing import told
 
 
 def handle(notifier: Notifier, body: str, *, bucket: str, receives: int) -> list[Delivery]:
@@ -25,22 +23,7 @@ def handle(notifier: Notifier, body: str, *, bucket: str, receives: int) -> list
             continue
         if delivery is not None:
             made.append(delivery)
-            _log(ref.tenant, ref.job_id, delivery)
+            told(ref.tenant, ref.job_id, delivery)
     if busy is not None and receives > 1:
         raise busy
     return made
-
-
-def _log(tenant: str, job_id: str, delivery: Delivery) -> None:
-    logger.info(
-        "delivery",
-        extra={
-            "tenant": tenant,
-            "job_id": job_id,
-            "attempt": delivery.attempt,
-            "status": delivery.status,
-            "error": delivery.error,
-            "ms": delivery.ms,
-            "delivered": delivery.delivered,
-        },
-    )

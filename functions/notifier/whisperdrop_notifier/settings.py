@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from whisperdrop.settings import WebhookSettings
+from whisperdrop.settings import MetricsSettings, PulseSettings, WebhookSettings
 
 _MARGIN_S = 2.0  # for the store's part of a delivery
 
@@ -16,7 +16,7 @@ def _fresh_id() -> str:
     return f"notifier-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-class NotifierSettings(WebhookSettings):
+class NotifierSettings(WebhookSettings, MetricsSettings, PulseSettings):
     """How deliveries are shared out, and when they are tried again."""
 
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = (

@@ -6,6 +6,8 @@ from whisperdrop.domain import keys
 from whisperdrop.domain.part import Part
 from whisperdrop.errors import StoreError
 from whisperdrop.observability import Logger
+from whisperdrop.observability.catalogue import CHECKPOINT_RESUMES
+from whisperdrop.observability.metrics import record
 from whisperdrop.ports import Clock, ObjectStore
 from whisperdrop.service.documents import write_once
 from whisperdrop.service.leases import HeldLease, LeaseLostError
@@ -38,6 +40,7 @@ class StoreCheckpoints:
         if not stored:
             return []
         parts = read_parts(self._store, ref)
+        record(CHECKPOINT_RESUMES)
         self.count = len(parts)
         usable = {keys.part(ref, part.n) for part in parts}
         delete_all(self._store, (key for key in stored if key not in usable))

@@ -7,8 +7,10 @@ from whisperdrop.adapters.s3 import S3ObjectStore
 from whisperdrop.adapters.sqs import SqsJobQueue
 from whisperdrop.observability import Logger, configure
 from whisperdrop.ports import ObjectStore
+from whisperdrop.pulse import SILENCE_S, Pulse
 from whisperdrop.service.clock import utc_now
 from whisperdrop.service.proof import prove_conditional_writes
+from whisperdrop.service.watched import WatchedQueue
 from whisperdrop_worker.decode import DecodeLimits, Decoder
 from whisperdrop_worker.engine import Engine, EngineDefaults
 from whisperdrop_worker.engine.guard import Guard
@@ -37,11 +39,14 @@ class Worker:
     processor: JobProcessor
 
     def poller(self) -> Poller:
-        """The poller over both queues."""
+        """The poller over its queues."""
+        # At work it renews a message three times in the time of a lease.
+        silence_s = max(SILENCE_S, self.settings.lease_seconds)
+        pulse = Pulse(self.settings.pulse_file, silence_s=silence_s)
         return Poller(
             self.processor,
-            self.interactive,
-            self.bulk,
+            None if self.settings.queues == "bulk" else WatchedQueue(self.interactive, pulse),
+            None if self.settings.queues == "interactive" else WatchedQueue(self.bulk, pulse),
             bucket=self.settings.bucket,
             interactive_slots=self.settings.interactive_slots,
             bulk_slots=self.settings.bulk_slots,

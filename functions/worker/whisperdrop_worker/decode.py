@@ -6,6 +6,7 @@ to that process, the worker gets an exception of ``whisperdrop.errors`` and goes
 
 import json
 import signal
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -26,6 +27,9 @@ from whisperdrop.errors import (
     TryAgainError,
     WhisperdropError,
 )
+from whisperdrop.observability import tracing
+from whisperdrop.observability.catalogue import DECODE_WAIT
+from whisperdrop.observability.metrics import record
 from whisperdrop_worker.decode_protocol import (
     DONE,
     EXPECTED,
@@ -160,6 +164,13 @@ class Decoder:
 
     def _blocks(self, child: ForkedChild, header: _Header) -> Generator[Samples, None, None]:
         child.output.settimeout(self._limits.idle_seconds)
+        span = tracing.begin("decode")
+        try:
+            yield from self._read(child, header)
+        finally:
+            span.end()
+
+    def _read(self, child: ForkedChild, header: _Header) -> Generator[Samples, None, None]:
         with child.output.makefile("rb") as stream:
             kind, payload = self._next_frame(child, stream)
             if kind == EXPECTED:
@@ -173,6 +184,13 @@ class Decoder:
 
     def _next_frame(self, child: ForkedChild, stream: BufferedReader) -> tuple[bytes, bytes]:
         """Kind and payload; raises what befell the decoder."""
+        began = time.perf_counter()
+        try:
+            return self._frame(child, stream)
+        finally:
+            record(DECODE_WAIT, time.perf_counter() - began)
+
+    def _frame(self, child: ForkedChild, stream: BufferedReader) -> tuple[bytes, bytes]:
         try:
             header = stream.read(HEADER.size)
             if len(header) < HEADER.size:

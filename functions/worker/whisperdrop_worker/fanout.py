@@ -30,6 +30,7 @@ from whisperdrop_worker.fanout_audio import Recording, SpanAudio
 from whisperdrop_worker.fanout_spans import Spans
 from whisperdrop_worker.fanout_work import Circumstances, work_on
 from whisperdrop_worker.heartbeat import JobCancelledError
+from whisperdrop_worker.observing import helping
 from whisperdrop_worker.plan import PLAN_VERSION, Plan, Span
 from whisperdrop_worker.planner import FanOutPolicy, Planner
 
@@ -123,7 +124,8 @@ class FanOut:
             if plan is None or request is None or plan.version != PLAN_VERSION:
                 return
             try:
-                self._help(self._spans(ref, plan), request, invitation.n, keep_message, stop)
+                with helping(request, invitation.n):
+                    self._help(self._spans(ref, plan), request, invitation.n, keep_message, stop)
             except (JobCancelledError, JobError, RequestError) as error:
                 # Who holds the job meets the same and says so in its outcome.
                 logger.info("help_ended", extra={"job_id": ref.job_id, "error": str(error)})

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from whisperdrop.errors import MediaError, MediaMissingError
+from whisperdrop.observability import tracing
 from whisperdrop.ports import ObjectStore
 from whisperdrop_worker.decode import Decoder
 from whisperdrop_worker.decode_protocol import SAMPLE_RATE
@@ -237,7 +238,9 @@ class Recording:
 
     def _file(self) -> Path:
         if not self._fetched:
-            if self._store.download(self._key, self._media, max_bytes=self._max_bytes) is None:
+            with tracing.span("fetch"):
+                size = self._store.download(self._key, self._media, max_bytes=self._max_bytes)
+            if size is None:
                 raise MediaMissingError("the uploaded file is no longer in the bucket")
             self._fetched = True
         return self._media

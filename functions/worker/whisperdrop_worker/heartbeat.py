@@ -8,7 +8,7 @@ from typing import Self
 
 from whisperdrop.domain.job import Progress
 from whisperdrop.errors import StoreError
-from whisperdrop.observability import Logger
+from whisperdrop.observability import Logger, in_context
 from whisperdrop.service.leases import HeldLease, LeaseLostError
 from whisperdrop_worker.eta import Eta
 
@@ -54,7 +54,7 @@ class Heartbeat:
         self._lost: LeaseLostError | None = None
         self._cancelled = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=in_context(self._run), name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -68,6 +68,11 @@ class Heartbeat:
     ) -> None:
         self._ended.set()
         self._thread.join()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is, as far as is known here."""
+        return self._progress
 
     @property
     def cancelled(self) -> bool:

@@ -5,6 +5,7 @@ A record that is not acknowledged here comes back when its message becomes visib
 
 import functools
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -19,12 +20,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from whisperdrop.domain.events import parse_event
 from whisperdrop.observability import Logger
+from whisperdrop.observability.emf import NAMESPACE, EmfSink
+from whisperdrop.observability.metrics import use
 from whisperdrop.service.leases import LeaseBusyError
 from whisperdrop_worker.composition import Worker, build
 from whisperdrop_worker.settings import WorkerSettings
 
 logger = Logger(service="worker")
-metrics = Metrics(namespace="Whisperdrop", service="worker")
+metrics = Metrics(namespace=NAMESPACE, service="worker")
+_sink = EmfSink(metrics)
 
 _HAND_BACK_BEFORE_END_MS = 15_000
 """Left before the function's time-out to release the lease and answer."""
@@ -39,6 +43,7 @@ def _worker() -> Worker:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Process a batch of SQS records."""
+    use(_sink)
     stop = threading.Event()
     left_s = (context.get_remaining_time_in_millis() - _HAND_BACK_BEFORE_END_MS) / 1000
     alarm = threading.Timer(max(0.0, left_s), stop.set)
@@ -59,15 +64,16 @@ def _process(record: SQSRecord, *, stop: threading.Event) -> None:
     worker = _worker()
     for work in parse_event(record.body, bucket=worker.settings.bucket):
         try:
-            outcome = worker.processor.process(work, keep_message=_nothing_to_keep, stop=stop)
+            worker.processor.process(
+                work, keep_message=_nothing_to_keep, stop=stop, sent_at=_sent_at(record)
+            )
         except LeaseBusyError:
             if int(record.attributes.approximate_receive_count) > 1:
                 raise  # its owner may be dead: let the message come again
-        else:
-            if outcome is not None:
-                metrics.add_metric(name=f"Jobs{outcome.status.capitalize()}", unit="Count", value=1)
-            if outcome is not None and outcome.usage is not None:
-                metrics.add_metric(name="AudioSeconds", unit="Seconds", value=outcome.usage.audio_s)
+
+
+def _sent_at(record: SQSRecord) -> datetime:
+    return datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
 
 
 def _nothing_to_keep() -> None:

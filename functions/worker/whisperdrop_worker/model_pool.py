@@ -21,6 +21,8 @@ import ctranslate2
 from faster_whisper import WhisperModel
 
 from whisperdrop.errors import ModelUnavailableError
+from whisperdrop.observability.catalogue import MODEL_LOAD_SECONDS, MODEL_LOADS, MODEL_UNLOADS
+from whisperdrop.observability.metrics import record
 from whisperdrop_worker.models import ModelResolver
 from whisperdrop_worker.weights import MODEL_FILE
 
@@ -359,7 +361,10 @@ class ModelPool:
             _destroy(whisper)
             raise
         seconds, megabytes = time.perf_counter() - started, model.size_bytes // 2**20
-        _logger.info("model %s loaded in %.1f s, about %d MB", model.name, seconds, megabytes)
+        said = {"model": model.name, "load_s": round(seconds, 3), "megabytes": megabytes}
+        _logger.info("model_loaded", extra=said)
+        record(MODEL_LOADS, model=model.name)
+        record(MODEL_LOAD_SECONDS, seconds)
         return model
 
     def _load_whisper(self, name: str, directory: Path) -> WhisperModel:
@@ -430,7 +435,8 @@ class ModelPool:
         except Exception:
             _logger.exception("a model was unloaded against somebody's will")
         _destroy(model.whisper)
-        _logger.info("model %s unloaded: %s", model.name, reason)
+        _logger.info("model_unloaded", extra={"model": model.name, "reason": reason})
+        record(MODEL_UNLOADS, model=model.name)
 
     def _idle_until(self, directory: Path, entry: _Entry) -> float | None:
         """When it will have been idle for too long, by the clock; None if that does not apply."""

@@ -113,7 +113,10 @@ class Planner:
 
     @property
     def _others(self) -> int:
-        return sum(worker.worker_id != self._owner for worker in self._fleet.workers())
+        return sum(
+            worker.worker_id != self._owner and not worker.draining
+            for worker in self._fleet.workers()
+        )
 
     @contextmanager
     def inviting(self, spans: Spans) -> Iterator[None]:

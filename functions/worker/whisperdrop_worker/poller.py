@@ -1,47 +1,23 @@
-"""The SQS poller: takes messages while there is room, and works on each in a thread of its own."""
+"""The SQS poller: what becomes of a message about jobs. The loop around it is the core's."""
 
 import threading
-import time
 
 from whisperdrop.domain.events import MalformedEventError, parse_event
 from whisperdrop.errors import StoreError
 from whisperdrop.observability import Logger
 from whisperdrop.ports import Clock, JobQueue, Message
 from whisperdrop.service.leases import LeaseBusyError
+from whisperdrop.service.receiving import Lane, Leaving, Receiving
 from whisperdrop_worker.heartbeat import InterruptedJobError
 from whisperdrop_worker.processor import AttemptFailedError, JobProcessor
 
 logger = Logger(service="worker")
 
 _FIRST_RETRY_S = 5
-_MAX_QUEUE_BACKOFF_S = 30.0
 
 _INTERACTIVE_RECEIVERS = 2
 """Somebody waits for these jobs. Two long polls find a message sooner where a queue looks for one
 only now and then, as emulators do, and one goes on asking while the other hands a job over."""
-
-_BULK_RECEIVERS = 1
-
-
-class _Slots:
-    """Room for so many jobs of one queue."""
-
-    def __init__(self, queue: JobQueue, count: int) -> None:
-        self.queue = queue
-        self._count = count
-        self._free = threading.Semaphore(count)
-
-    def take(self) -> None:
-        """Wait until there is room, and take it."""
-        self._free.acquire()
-
-    def give_back(self) -> None:
-        """What was taken is free again."""
-        self._free.release()
-
-    def wake(self) -> None:
-        """Let everybody go on who waits for room; the slots are of no use afterwards."""
-        self._free.release(self._count + _INTERACTIVE_RECEIVERS + _BULK_RECEIVERS)
 
 
 class Poller:
@@ -54,8 +30,8 @@ class Poller:
     def __init__(
         self,
         processor: JobProcessor,
-        interactive: JobQueue,
-        bulk: JobQueue,
+        interactive: JobQueue | None,
+        bulk: JobQueue | None,
         *,
         bucket: str,
         interactive_slots: int,
@@ -64,91 +40,46 @@ class Poller:
         visibility_s: int,
         clock: Clock,
     ) -> None:
+        """A queue that is None is left to other workers."""
         self._processor = processor
-        self._interactive = _Slots(interactive, interactive_slots)
-        self._bulk = _Slots(bulk, bulk_slots)
         self._bucket = bucket
-        self._wait_s = receive_wait_s
         self._visibility_s = visibility_s
         self._clock = clock
-        self._jobs: set[threading.Thread] = set()
-        self._lock = threading.Lock()
+        lanes = []
+        if interactive is not None:
+            lanes.append(
+                Lane("interactive", interactive, interactive_slots, _INTERACTIVE_RECEIVERS)
+            )
+        if bulk is not None:
+            lanes.append(Lane("bulk", bulk, bulk_slots))
+        self._lanes = [lane.name for lane in lanes]
+        self._receiving = Receiving(
+            lanes, self._process, wait_s=receive_wait_s, visibility_s=visibility_s, logger=logger
+        )
 
     @property
     def busy(self) -> int:
         """Jobs in flight."""
-        return len(self._jobs)
+        return self._receiving.busy
 
-    def run(self, stop: threading.Event, shutdown_s: float) -> bool:
-        """Work until ``stop`` is set; whether everything had ended ``shutdown_s`` later."""
-        receivers = [
-            threading.Thread(target=self._receive, args=(slots, stop), name=name, daemon=True)
-            for slots, name, count in (
-                (self._interactive, "receive-interactive", _INTERACTIVE_RECEIVERS),
-                (self._bulk, "receive-bulk", _BULK_RECEIVERS),
-            )
-            for _ in range(count)
-        ]
-        for receiver in receivers:
-            receiver.start()
-        stop.wait()
-        deadline = time.monotonic() + shutdown_s
-        for slots in (self._interactive, self._bulk):
-            slots.wake()
-        _join(receivers, deadline)
-        with self._lock:
-            jobs = list(self._jobs)
-        _join(jobs, deadline)
-        return not any(thread.is_alive() for thread in (*receivers, *jobs))
+    def held(self) -> dict[str, int]:
+        """Jobs in flight, by queue."""
+        return {name: self._receiving.held(name) for name in self._lanes}
 
-    def _receive(self, slots: _Slots, stop: threading.Event) -> None:
-        """Long-poll one queue whenever there is room for a job of it."""
-        failures = 0
-        while True:
-            slots.take()
-            if stop.is_set():
-                return
-            message = None
-            try:
-                message = slots.queue.receive(wait_s=self._wait_s, visibility_s=self._visibility_s)
-                failures = 0
-            except StoreError as error:
-                failures += 1
-                logger.warning("queue_failed", extra={"error": str(error), "failures": failures})
-                stop.wait(min(_MAX_QUEUE_BACKOFF_S, 2.0**failures / 2))
-            if message is None:
-                slots.give_back()
-            else:
-                self._hand_over(slots, message, stop)
-
-    def _hand_over(self, slots: _Slots, message: Message, stop: threading.Event) -> None:
-        job = threading.Thread(
-            target=self._work, args=(slots, message, stop), name="job", daemon=True
-        )
-        with self._lock:
-            self._jobs.add(job)
-            job.start()
-
-    def _work(self, slots: _Slots, message: Message, stop: threading.Event) -> None:
-        try:
-            self.handle(slots.queue, message, stop=stop)
-        except StoreError as error:  # what was not acknowledged comes again, and finds its outcome
-            logger.warning("queue_failed", extra={"error": str(error), "failures": 1})
-        except Exception:
-            logger.exception("message_failed")  # it comes again until its receives are used up
-        finally:
-            with self._lock:
-                self._jobs.discard(threading.current_thread())
-            slots.give_back()
+    def run(
+        self,
+        stop: threading.Event,
+        shutdown_s: float,
+        *,
+        idle_exit_s: float | None = None,
+        leaving: Leaving | None = None,
+    ) -> bool:
+        """Work until ``stop`` is set, or nothing came for ``idle_exit_s``; see ``Receiving``."""
+        return self._receiving.run(stop, shutdown_s, idle_exit_s=idle_exit_s, leaving=leaving)
 
     def handle(self, queue: JobQueue, message: Message, *, stop: threading.Event) -> None:
         """Process one message and acknowledge it, or leave it for another try."""
-        # One that arrives while we stop goes back before anything is done for it.
-        retry_in_s = 0 if stop.is_set() else self._process(queue, message, stop)
-        if retry_in_s is None:
-            queue.delete(message)
-        else:
-            queue.extend(message, retry_in_s)
+        self._receiving.handle(queue, message, stop=stop)
 
     def _process(self, queue: JobQueue, message: Message, stop: threading.Event) -> int | None:
         """Seconds until the message should come again; None to acknowledge it."""
@@ -158,6 +89,7 @@ class Poller:
                     work,
                     keep_message=lambda: queue.extend(message, self._visibility_s),
                     stop=stop,
+                    sent_at=message.sent_at,
                 )
         except MalformedEventError as error:
             # After its last receive the queue moves it to the dead letters, where a person looks.
@@ -175,8 +107,3 @@ class Poller:
         except (AttemptFailedError, StoreError):
             return min(self._visibility_s, _FIRST_RETRY_S << (message.receives - 1))
         return None
-
-
-def _join(threads: list[threading.Thread], deadline: float) -> None:
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))

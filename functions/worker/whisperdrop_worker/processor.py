@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from whisperdrop.domain import keys
@@ -24,13 +25,14 @@ from whisperdrop.errors import (
     TryAgainError,
     WhisperdropError,
 )
-from whisperdrop.observability import Logger
+from whisperdrop.observability import Logger, logged_with, tracing
 from whisperdrop.ports import Clock, ObjectStore
 from whisperdrop.service.cancellation import cancel_requested, cancelled
 from whisperdrop.service.documents import read, read_intact
 from whisperdrop.service.drops import admit_drop
 from whisperdrop.service.leases import HeldLease, LeaseBusyError, LeaseLostError, acquire
 from whisperdrop.service.settlement import follow_up, settle
+from whisperdrop_worker import observing
 from whisperdrop_worker.checkpoints import StoreCheckpoints
 from whisperdrop_worker.decode import Decoder
 from whisperdrop_worker.engine import Engine, EngineResult, Priority
@@ -86,21 +88,42 @@ class JobProcessor:
         self._scratch = scratch
         self._clock = clock
         self._fanout = fanout
+        self._running: dict[JobRef, Heartbeat] = {}
+
+    @property
+    def done_s(self) -> float:
+        """Seconds of audio that are transcribed of the jobs that it works on."""
+        return sum(heartbeat.progress.done_s for heartbeat in list(self._running.values()))
 
     def process(
-        self, work: Work, *, keep_message: Callable[[], None], stop: threading.Event
+        self,
+        work: Work,
+        *,
+        keep_message: Callable[[], None],
+        stop: threading.Event,
+        sent_at: datetime | None = None,
     ) -> Outcome | None:
         """Do what ``work`` asks for; None when nothing was to be done.
+
+        ``sent_at`` is when its message was queued, if one led here.
 
         Raises LeaseBusyError when another worker has the job, InterruptedJobError when ``stop`` was
         set, AttemptFailedError and StoreError when the job must be tried again.
         """
-        if isinstance(work, SpanRef):
-            self._help(work, keep_message, stop)
-            return None
-        ref = self._admit(work) if isinstance(work, Drop) else work
-        if ref is None:
-            return None
+        with logged_with():
+            if isinstance(work, SpanRef):
+                self._help(work, keep_message, stop)
+                return None
+            ref = self._admit(work) if isinstance(work, Drop) else work
+            return self._do(ref, keep_message, stop, sent_at) if ref is not None else None
+
+    def _do(
+        self,
+        ref: JobRef,
+        keep_message: Callable[[], None],
+        stop: threading.Event,
+        sent_at: datetime | None,
+    ) -> Outcome | None:
         # Four requests in the time of one. A lease on a job that has ended harms nobody.
         with ThreadPoolExecutor(3) as beside:
             leased = beside.submit(self._acquire, ref)
@@ -119,11 +142,12 @@ class JobProcessor:
         if held.attempt > 1 and (outcome := self._ended(ref)):
             follow_up(self._store, outcome)
             return outcome
-        if unwanted.result():
-            return self._end(request, held, cancel=True)
-        if held.lease.failures >= self._policy.max_failures:
-            return self._end(request, held, error=_gave_up(held.lease))
-        return self._attempt(request, held, keep_message, stop)
+        with observing.at_work(request, held.lease, sent_at):
+            if unwanted.result():
+                return self._end(request, held, cancel=True)
+            if held.lease.failures >= self._policy.max_failures:
+                return self._end(request, held, error=_gave_up(held.lease))
+            return self._attempt(request, held, keep_message, stop)
 
     def _help(self, span: SpanRef, keep_message: Callable[[], None], stop: threading.Event) -> None:
         if self._fanout is None:
@@ -171,12 +195,16 @@ class JobProcessor:
                 progress_s=self._policy.progress_s,
                 cancel_poll_s=self._policy.cancel_poll_s,
             ) as heartbeat:
+                self._running[held.ref] = heartbeat
                 try:
-                    result, parts = self._transcribe(request, held, heartbeat, stop)
+                    with tracing.span("transcribe"):
+                        result, parts = self._transcribe(request, held, heartbeat, stop)
                 except JobCancelledError:
                     logger.info("job_cancelled", extra=fields)
                 except (JobError, RequestError) as error:
                     failure = error
+                finally:
+                    self._running.pop(held.ref, None)
             # A marker that came too late to stop the work counts all the same: its canceller may
             # have ended the job before it saw our lease.
             cancel = heartbeat.cancelled
@@ -191,18 +219,23 @@ class JobProcessor:
         except InterruptedJobError:
             _let_go(lambda: held.hand_back("the worker was stopped"), fields)
             logger.info("job_handed_back", extra=fields)
+            observing.attempt_failed("interrupted")
             raise
         except TryAgainError as error:
+            observing.attempt_failed("try_again")
             _let_go(functools.partial(held.hand_back, error.message), fields)
             raise AttemptFailedError from error
         except LeaseLostError as error:
             logger.warning("lease_lost", extra=fields)
+            observing.attempt_failed("lease_lost")
             raise AttemptFailedError from error
         except StoreError:
             logger.warning("store_failed", extra=fields, exc_info=True)
+            observing.attempt_failed("store")
             raise
         except Exception as error:
             logger.exception("attempt_failed", extra=fields)
+            observing.attempt_failed("bug")
             reason = f"{type(error).__name__} in the worker"
             _let_go(lambda: held.fail(reason), fields)
             raise AttemptFailedError from error
@@ -269,7 +302,7 @@ class JobProcessor:
         if not held.lease.live(now):
             raise LeaseLostError("the lease ran out before the result was written")
         if cancel:
-            return settle(self._store, cancelled(request, now, held.lease))
+            return self._settle(request, cancelled(request, now, held.lease))
         outcome = Outcome.of(
             request,
             JobStatus.FAILED if error else JobStatus.SUCCEEDED,
@@ -279,7 +312,16 @@ class JobProcessor:
             lease=held.lease,
             parts=parts,
         )
-        return settle(self._store, outcome, result.transcript if result else None)
+        return self._settle(request, outcome, result)
+
+    def _settle(
+        self, request: JobRequest, outcome: Outcome, result: EngineResult | None = None
+    ) -> Outcome:
+        with tracing.span("settle", status=outcome.status):
+            decided = settle(self._store, outcome, result.transcript if result else None)
+        if decided == outcome:  # else somebody was before us, and has counted it
+            observing.ended(request, outcome)
+        return decided
 
 
 def _let_go(release: Callable[[], None], fields: dict[str, str]) -> None:

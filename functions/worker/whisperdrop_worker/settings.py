@@ -4,11 +4,11 @@ import os
 import secrets
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from whisperdrop.settings import CoreSettings
+from whisperdrop.settings import MetricsSettings, PulseSettings
 
 
 def _cores() -> int:
@@ -19,7 +19,7 @@ def _fresh_id() -> str:
     return f"{socket.gethostname().lower()}-{secrets.token_hex(4)}"
 
 
-class WorkerSettings(CoreSettings):
+class WorkerSettings(MetricsSettings, PulseSettings):
     """Model, decoding limits, and how jobs are held."""
 
     whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -140,9 +140,25 @@ class WorkerSettings(CoreSettings):
     receive_wait_seconds: int = Field(5, ge=0, le=20)
     """Long poll of a queue, in seconds: the longest that an idle worker takes to stop."""
 
+    queues: Literal["both", "interactive", "bulk"] = "both"
+    """Which queues this worker takes jobs from; the other one is left to other workers."""
+
+    idle_exit_seconds: float | None = Field(None, gt=0)
+    """A worker that has had nothing to do for so many seconds says so, looks at its queues once
+    more, and exits with status 0: for workers that somebody starts again when there is work. While
+    somebody wants workers kept warm, the last one stays. Default: never."""
+
     shutdown_seconds: float = Field(25, gt=0)
     """After SIGTERM, how long the worker waits for its jobs to be handed back; below the 30 s that
-    ECS and Docker leave before SIGKILL."""
+    ECS and Docker leave before SIGKILL, unless their `stopTimeout` says more (ECS: 120 s at most).
+    What is handed back late, or not at all, waits until its lease ends."""
 
     worker_id: str = Field(default_factory=_fresh_id)
     """Name of this process in leases and reports."""
+
+    @model_validator(mode="after")
+    def _looks_well(self) -> Self:
+        if self.idle_exit_seconds is not None and self.receive_wait_seconds < 1:
+            # A short poll asks some of a queue's servers: its last look could miss a message.
+            raise ValueError("IDLE_EXIT_SECONDS needs RECEIVE_WAIT_SECONDS of 1 or more")
+        return self

@@ -3,11 +3,11 @@
 Each port has a contract suite in tests/contract that every adapter runs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 Clock = Callable[[], datetime]
 """Returns the present moment with a time zone."""
@@ -68,8 +68,14 @@ class ObjectStore(Protocol):
         """What is known of the object, or None."""
         ...
 
-    def put(self, key: str, body: bytes | BinaryIO, content_type: str = ...) -> None:
-        """Write, whatever is there."""
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str = ...,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write, whatever is there; ``metadata`` in ASCII, its keys in lower case."""
         ...
 
     def create(self, key: str, body: bytes, content_type: str = ...) -> str:
@@ -95,7 +101,9 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def create_multipart(self, key: str, content_type: str) -> str:
+    def create_multipart(
+        self, key: str, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
         """Begin an upload in parts; its id. Nothing is under ``key`` until it is completed."""
         ...
 
@@ -133,15 +141,30 @@ class Presigner(Protocol):
     """Signs what clients exchange straight with the bucket."""
 
     def presign_put(
-        self, key: str, *, size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
-        """A PUT of exactly ``size`` bytes and this type, refused where an object already is."""
+        """A PUT of exactly ``size`` bytes and this type, refused where an object already is.
+
+        The object gets ``metadata``; a PUT that says something else of it is refused.
+        """
         ...
 
     def presign_post(
-        self, key: str, *, max_size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        max_size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
-        """A form POST of 1 to ``max_size`` bytes and this type."""
+        """A form POST of 1 to ``max_size`` bytes, this type and ``metadata``."""
         ...
 
     def presign_part(
@@ -162,6 +185,8 @@ class Message:
     body: str
     receipt: str
     receives: int
+    sent_at: datetime | None = None
+    """When it was queued, as the queue has it."""
 
 
 class JobQueue(Protocol):
@@ -181,6 +206,73 @@ class JobQueue(Protocol):
 
     def extend(self, message: Message, visibility_s: int) -> None:
         """Hide it for ``visibility_s`` from now; 0 hands it back at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """How many messages a queue has, about: queues count late."""
+
+    visible: int
+    in_flight: int
+    dead: int | None = None
+    """In its dead-letter queue; None where there is none, or none that may be looked at."""
+
+
+class QueueMeter(Protocol):
+    """A queue, for whoever only counts. Raises StoreError when the queue fails."""
+
+    def depth(self) -> QueueDepth:
+        """What is in it now."""
+        ...
+
+
+@dataclass(frozen=True)
+class FleetTask:
+    """A task of the fleet: one worker, from the wish for it to its end."""
+
+    id: str
+    state: Literal["starting", "running", "stopped"]
+    asked_at: datetime
+    provider: str | None = None
+    """Where its machine comes from."""
+    group: str | None = None
+    """Which start it came of."""
+    never_ran: bool = False
+    """It stopped before it had begun: there was no machine for it, or no image."""
+    why: str | None = None
+    """Why it stopped, for the log."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What came of a start: ids of tasks, and why there are not more."""
+
+    tasks: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+    throttled: bool = False
+    """Nobody was asked about capacity: another provider would have said no more."""
+    unsure: bool = False
+    """More may have been started: the answer did not come."""
+
+
+class TaskRunner(Protocol):
+    """What runs workers."""
+
+    def start(self, count: int, *, provider: str, group: str, token: str) -> Started:
+        """Have ``count`` workers started by ``provider``.
+
+        Repeated with the same ``token``, it starts nothing more and answers the same tasks. What
+        cannot be started is said in the answer; nothing is raised for it.
+        """
+        ...
+
+    def tasks(self, ids: Sequence[str] = ()) -> tuple[FleetTask, ...]:
+        """Those that are to run; of ``ids``, those that have stopped too. Raises StoreError.
+
+        A task that was started a moment ago may be missing, and one of ``ids`` that stopped long
+        ago is.
+        """
         ...
 
 

@@ -52,6 +52,10 @@ class CoreSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged; logs are JSON lines on standard output."""
 
+    enable_tracing: bool = False
+    """Send OpenTelemetry spans as OTLP over HTTP to `OTEL_EXPORTER_OTLP_ENDPOINT`
+    (`http://localhost:4318` by default). The other `OTEL_*` variables of its SDK count too."""
+
     @field_validator("whisper_models", "allowed_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -83,6 +87,30 @@ class CoreSettings(BaseSettings):
         """Which models a request may name."""
         served = dict.fromkeys(self.whisper_models + self.allowed_models)
         return ModelCatalog(tuple(served), dict(self.whisper_aliases))
+
+
+class MetricsSettings(CoreSettings):
+    """For processes that are no web servers of their own."""
+
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Port on which `/metrics` is served for Prometheus; 0 takes a free one, which the log names.
+    Unset: none. The API serves its own beside its routes, see `METRICS_ENABLED`."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address on which `/metrics` is served. It needs no key: open it to your monitoring alone."""
+
+    metrics_emf: bool = False
+    """Print metrics for CloudWatch (embedded metric format) on standard output every 30 s, as the
+    functions do by themselves: for tasks whose log goes there."""
+
+
+class PulseSettings(CoreSettings):
+    """For processes that serve no HTTP, where one could ask whether they are alive."""
+
+    pulse_file: Path | None = None
+    """A file that is touched as long as the process gets on with its work; `python -m
+    whisperdrop.pulse` in the same environment tells whether it does. The images set it. Default:
+    none."""
 
 
 class WebhookSettings(CoreSettings):

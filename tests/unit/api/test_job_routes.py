@@ -1,6 +1,6 @@
 """The jobs API over a bucket in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -30,12 +30,24 @@ class NoPresigner:
     """Signs nothing: these tests upload nothing."""
 
     def presign_put(
-        self, key: str, *, size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
         return PresignedUpload("PUT", key, {}, {})
 
     def presign_post(
-        self, key: str, *, max_size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        max_size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
         return PresignedUpload("POST", key, {}, {})
 

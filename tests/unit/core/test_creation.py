@@ -1,6 +1,7 @@
 """Jobs that wait for an upload, asked for once or again: by key, and by content."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -69,6 +70,32 @@ def test_the_same_key_and_request_make_one_job(
     if again.instructions.upload and first.instructions.upload:  # signed for the time that is left
         url = first.instructions.upload.url.removesuffix(str(EXPIRES_S))
         assert again.instructions.upload.url == f"{url}{EXPIRES_S - 100}"
+
+
+@pytest.mark.parametrize("wanted", [PUT, POST, PARTS], ids=lambda wanted: str(wanted.method))
+def test_the_media_carries_the_id_of_the_request_that_made_the_job(
+    wanted: WantedUpload, jobs: JobService, store: MemoryObjectStore
+) -> None:
+    new = replace(NEW, correlation_id="request-1", traceparent="00-a-b-01")
+    made = jobs.create(new, wanted, KEY)
+    again = jobs.create(replace(new, correlation_id="request-2", traceparent=None), wanted, KEY)
+    expected = {"correlation-id": "request-1", "traceparent": "00-a-b-01"}
+    for creation in (made, again):  # the second request is the first one's job
+        assert creation.instructions is not None
+        if creation.instructions.upload is not None:
+            upload = creation.instructions.upload
+            assert (upload.headers or upload.fields) == expected
+    request = read(store, JobRequest, keys.request(made.job.ref))
+    assert request is not None
+    assert request.media_metadata == expected
+    if request.upload_id is not None:
+        store.put_part(request.media_key, request.upload_id, 1, b"audio")
+        parts = store.list_multipart(request.media_key, request.upload_id)
+        assert parts is not None
+        store.complete_multipart(request.media_key, request.upload_id, parts)
+        info = store.head(request.media_key)
+        assert info is not None
+        assert info.metadata == expected
 
 
 def test_without_a_key_every_request_makes_a_job(jobs: JobService) -> None:

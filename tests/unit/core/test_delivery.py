@@ -148,6 +148,16 @@ def test_a_delivery_says_what_became_of_the_job(post: Post) -> None:
     assert post.markers() == []
 
 
+def test_a_delivery_leads_back_to_the_request_that_made_the_job(post: Post) -> None:
+    outcome = post.ended(correlation_id="request-1")
+    delivery = post.tell(outcome)
+    assert delivery is not None
+    assert delivery.correlation_id == "request-1"
+    [sent] = post.outbound.posted
+    assert sent.headers["x-correlation-id"] == "request-1"
+    assert "correlation_id" not in json.loads(sent.body)["data"]
+
+
 @pytest.mark.parametrize("status", [s for s in JobStatus if s.final])
 def test_every_kind_of_end_is_told(status: JobStatus, post: Post) -> None:
     post.tell(post.ended(status))

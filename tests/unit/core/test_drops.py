@@ -54,6 +54,34 @@ def test_a_drop_becomes_a_job_of_its_tenant(store: MemoryObjectStore, clock: Man
     assert request.upload_expires_at is None
 
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "correlation_id", "traceparent"),
+    [
+        ({"correlation-id": "mine-1", "traceparent": TRACE}, "mine-1", TRACE),
+        ({"Correlation-Id": "mine-1"}, "mine-1", None),
+        ({"correlation-id": "no\nsane id", "traceparent": "00-x"}, None, None),
+        ({}, None, None),
+    ],
+    ids=["both", "any case", "insane", "none"],
+)
+def test_a_drop_is_found_under_the_id_of_whoever_dropped_it(
+    metadata: dict[str, str],
+    correlation_id: str | None,
+    traceparent: str | None,
+    store: MemoryObjectStore,
+    clock: ManualClock,
+) -> None:
+    ref = admit(MetadataStore(store, metadata), clock)
+    assert ref is not None
+    request = read(store, JobRequest, keys.request(ref))
+    assert request is not None
+    assert request.correlation_id == (correlation_id or ref.job_id)
+    assert request.traceparent == traceparent
+
+
 def test_a_duplicate_event_finds_the_same_job(store: MemoryObjectStore, clock: ManualClock) -> None:
     first = admit(store, clock)
     before = contents(store)

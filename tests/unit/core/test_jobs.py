@@ -1,4 +1,5 @@
 import io
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -35,14 +36,28 @@ class SayingPresigner:
     """Says in the URL what it was asked to sign."""
 
     def presign_put(
-        self, key: str, *, size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
-        return PresignedUpload("PUT", f"{key}|{size}|{content_type}|{expires_s}", {}, {})
+        said = dict(metadata or {})
+        return PresignedUpload("PUT", f"{key}|{size}|{content_type}|{expires_s}", said, {})
 
     def presign_post(
-        self, key: str, *, max_size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        max_size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
-        return PresignedUpload("POST", f"{key}|<{max_size}|{content_type}|{expires_s}", {}, {})
+        said = dict(metadata or {})
+        return PresignedUpload("POST", f"{key}|<{max_size}|{content_type}|{expires_s}", {}, said)
 
     def presign_part(
         self, key: str, *, upload_id: str, number: int, size: int, expires_s: int

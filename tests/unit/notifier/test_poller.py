@@ -215,7 +215,7 @@ def test_of_a_batch_only_what_failed_comes_again(
     failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
     assert failed == ["m2", "m3", "m4", "m5"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["Delivered"] for line in lines if "Delivered" in line] == [[1.0]]
+    assert [line["WebhooksDelivered"] for line in lines if "WebhooksDelivered" in line] == [[1.0]]
 
 
 def test_the_messages_of_a_batch_are_handled_side_by_side(in_lambda: Played) -> None:

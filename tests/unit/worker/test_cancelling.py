@@ -56,7 +56,7 @@ class Worker:
 
     def __init__(self, store: ObjectStore, clock: ManualClock, scratch: Path, work: Work) -> None:
         self.engine = GivenEngine(work)
-        self._processor = JobProcessor(
+        self.processor = JobProcessor(
             store,
             NoDecoder(),
             self.engine,
@@ -75,7 +75,7 @@ class Worker:
         )
 
     def process(self, stop: threading.Event | None = None) -> Outcome | None:
-        return self._processor.process(
+        return self.processor.process(
             REF, keep_message=lambda: None, stop=stop or threading.Event()
         )
 

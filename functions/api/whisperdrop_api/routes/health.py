@@ -13,7 +13,7 @@ router = APIRouter(tags=["health"])
 @router.get("/health", responses={503: {"model": ErrorBody, "description": "Storage is away"}})
 def health(services: ServicesDep) -> HealthBody:
     """Needs no key and names no machine."""
-    workers = services.fleet.workers()
+    workers = [worker for worker in services.fleet.workers() if not worker.draining]
     return HealthBody(
         status="ok",
         version=__version__,

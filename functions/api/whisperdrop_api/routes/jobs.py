@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from whisperdrop.domain.job import JobStatus
 from whisperdrop.domain.upload import MAX_SINGLE_BYTES, MULTIPART_THRESHOLD_BYTES
 from whisperdrop.errors import InvalidValueError, StoreError, TooLargeError, WhisperdropError
+from whisperdrop.observability import in_context, tracing
 from whisperdrop.service.api_keys import ApiKey
 from whisperdrop.service.creation import Creation, WantedUpload
 from whisperdrop.service.idempotency import RepeatKey
@@ -139,7 +140,9 @@ def create_batch(
         return BatchItem(index=index, job=CreatedJob.of(creation), error=None)
 
     with ThreadPoolExecutor(_BATCH_AT_ONCE) as beside:
-        return BatchBody(jobs=list(beside.map(create, range(len(body.jobs)), body.jobs)))
+        return BatchBody(
+            jobs=list(beside.map(in_context(create), range(len(body.jobs)), body.jobs))
+        )
 
 
 def _refused(index: int, error: WhisperdropError) -> BatchItem:
@@ -158,6 +161,7 @@ def _create(
         content_type=body.content_type,
         options=body.options,
         correlation_id=correlation_id,
+        traceparent=tracing.traceparent(),
         metadata=dict(body.metadata),
         content_sha256=body.content_sha256.lower() if body.content_sha256 else None,
         webhook_url=body.webhook_url,

@@ -20,6 +20,7 @@ from whisperdrop.errors import (
     NotReadyError,
     TooLargeError,
 )
+from whisperdrop.observability import tracing
 from whisperdrop.service.api_keys import ApiKey
 from whisperdrop.service.jobs import NewJob
 from whisperdrop_api.composition import Services
@@ -107,6 +108,7 @@ async def transcribe(
             content_type=upload.content_type,
             options=_options_of(form),
             correlation_id=correlation_id,
+            traceparent=tracing.traceparent(),
         )
         ref = await run_in_threadpool(
             services.jobs.create_with_media, new, upload.file, upload.size or 0

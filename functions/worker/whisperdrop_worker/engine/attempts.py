@@ -9,6 +9,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from whisperdrop.domain.transcript import Segment, Word
+from whisperdrop.observability.catalogue import REDECODES
+from whisperdrop.observability.metrics import record
 from whisperdrop_worker.engine.guard import Fault, Guard
 from whisperdrop_worker.engine.recognizer import FULL_S, Answer, Ask, Piece, Prompt, Style
 from whisperdrop_worker.engine.windows import Window
@@ -123,6 +125,8 @@ def _best(
         return first, frozenset()
     if faults == {Fault.SILENCE}:
         return replace(first, pieces=(), text=""), frozenset()
+    for fault in faults:
+        record(REDECODES, reason=fault)
     prompt = replace(prompt, language=first.language)
     tried = [(first, faults)]
     encoded = first.encoded if encoded_s >= FULL_S else None

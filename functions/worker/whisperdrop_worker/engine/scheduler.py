@@ -23,6 +23,8 @@ from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
 from whisperdrop.errors import TryAgainError
+from whisperdrop.observability.catalogue import BATCH_SIZE, MODEL_CALLS
+from whisperdrop.observability.metrics import record
 from whisperdrop_worker.engine.interface import Priority
 from whisperdrop_worker.engine.recognizer import Answer, Ask, Prompt
 
@@ -212,7 +214,10 @@ class Scheduler:
         while (batch := self._next_batch()) is not None:
             started = time.perf_counter()
             answers = self._run([task.ask for task in batch], batch[0].lane.model)
-            share = (time.perf_counter() - started) / len(batch)
+            seconds = time.perf_counter() - started
+            record(BATCH_SIZE, len(batch))
+            record(MODEL_CALLS, seconds)
+            share = seconds / len(batch)
             self._learn(batch[0].lane.model, share)
             for task, answer in zip(batch, answers, strict=True):
                 task.lane.busy_s += share

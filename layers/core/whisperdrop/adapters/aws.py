@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from whisperdrop.errors import StoreError
 
 if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -64,9 +65,23 @@ def presigned_origins(client: "S3Client", bucket: str) -> tuple[str, ...]:
     return tuple(sorted({f"{url.scheme}://{url.netloc}" for url in found}))
 
 
-def sqs_client() -> "SQSClient":
-    """An SQS client."""
-    return boto3.client("sqs", config=_config().merge(Config(signature_version="v4")))
+def sqs_client(*, answer_within_s: float | None = None) -> "SQSClient":
+    """An SQS client; with ``answer_within_s``, one short attempt for a caller who asks again."""
+    config = _config().merge(Config(signature_version="v4"))
+    if answer_within_s is not None:
+        config = config.merge(
+            Config(
+                connect_timeout=answer_within_s,
+                read_timeout=answer_within_s,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            )
+        )
+    return boto3.client("sqs", config=config)
+
+
+def ecs_client() -> "ECSClient":
+    """An ECS client; what it fails to start is asked for again at the next wake-up."""
+    return boto3.client("ecs", config=_config().merge(Config(signature_version="v4")))
 
 
 def error_code(error: ClientError) -> tuple[str, int]:

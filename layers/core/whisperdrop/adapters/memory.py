@@ -2,8 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from whisperdrop.ports import (
     Folders,
     Message,
     ObjectInfo,
+    QueueDepth,
     StoredObject,
     UploadedPart,
 )
@@ -29,6 +31,7 @@ class _Object:
 @dataclass(frozen=True)
 class _Multipart:
     content_type: str
+    metadata: dict[str, str] = field(default_factory=dict)
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -54,10 +57,16 @@ class MemoryObjectStore:
         found = self._objects.get(key)
         return found.info if found else None
 
-    def put(self, key: str, body: bytes | BinaryIO, content_type: str = _BINARY) -> None:
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str = _BINARY,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         data = body if isinstance(body, bytes) else body.read()
         with self._lock:
-            self._write(key, data, content_type)
+            self._write(key, data, content_type, metadata)
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> str:
         with self._lock:
@@ -74,9 +83,13 @@ class MemoryObjectStore:
                 raise LostRaceError(f"{key} was written by somebody else")
             return self._write(key, body, content_type)
 
-    def _write(self, key: str, body: bytes, content_type: str) -> str:
+    def _write(
+        self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
         etag = _etag(body)
-        info = ObjectInfo(key, len(body), etag, self._clock(), content_type=content_type)
+        info = ObjectInfo(
+            key, len(body), etag, self._clock(), dict(metadata or {}), content_type=content_type
+        )
         self._objects[key] = _Object(body, info)
         return etag
 
@@ -97,11 +110,13 @@ class MemoryObjectStore:
         later = sorted(folder for folder in folders if not after or folder > f"{after}/")
         return Folders(tuple(folder[:-1] for folder in later[:limit]), len(later) > limit)
 
-    def create_multipart(self, key: str, content_type: str) -> str:
+    def create_multipart(
+        self, key: str, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
         with self._lock:
             self._begun += 1
             upload_id = f"upload-{self._begun}"
-            self._multipart[key, upload_id] = _Multipart(content_type)
+            self._multipart[key, upload_id] = _Multipart(content_type, dict(metadata or {}))
         return upload_id
 
     def begun_uploads(self) -> int:
@@ -129,7 +144,7 @@ class MemoryObjectStore:
             if upload is None:
                 return False
             body = b"".join(upload.parts[part.number] for part in parts)
-            self._write(key, body, upload.content_type)
+            self._write(key, body, upload.content_type, upload.metadata)
         return True
 
     def abort_multipart(self, key: str, upload_id: str) -> None:
@@ -151,6 +166,7 @@ def _etag(body: bytes) -> str:
 class _Queued:
     body: str
     number: int
+    sent_at: datetime
     visible_at: float = 0.0
     receives: int = 0
     receipt: str = field(default="")
@@ -169,10 +185,11 @@ class MemoryJobQueue:
         return len(self._messages)
 
     def send(self, body: str, *, delay_s: int = 0) -> None:
-        visible_at = self._clock().timestamp() + delay_s if delay_s else 0.0
+        now = self._clock()
+        visible_at = now.timestamp() + delay_s if delay_s else 0.0
         with self._lock:
             self._sent += 1
-            self._messages.append(_Queued(body, self._sent, visible_at))
+            self._messages.append(_Queued(body, self._sent, now, visible_at))
 
     def receive(self, *, wait_s: int, visibility_s: int) -> Message | None:  # noqa: ARG002 – port
         now = self._clock().timestamp()
@@ -182,12 +199,18 @@ class MemoryJobQueue:
                     message.visible_at = now + visibility_s
                     message.receives += 1
                     message.receipt = f"{message.number}:{message.receives}"
-                    return Message(message.body, message.receipt, message.receives)
+                    return Message(message.body, message.receipt, message.receives, message.sent_at)
         return None
 
     def delete(self, message: Message) -> None:
         with self._lock:
             self._messages = [m for m in self._messages if m.receipt != message.receipt]
+
+    def depth(self) -> QueueDepth:
+        now = self._clock().timestamp()
+        with self._lock:
+            visible = sum(message.visible_at <= now for message in self._messages)
+            return QueueDepth(visible, len(self._messages) - visible)
 
     def extend(self, message: Message, visibility_s: int) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
 """The object store port on S3 and whatever speaks its API."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
@@ -67,10 +67,20 @@ class S3ObjectStore:
             content_type=answer.get("ContentType", _BINARY),
         )
 
-    def put(self, key: str, body: bytes | BinaryIO, content_type: str = _BINARY) -> None:
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str = _BINARY,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         with store_errors("writing to storage"):
             self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                Metadata=metadata or {},
             )
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> str:
@@ -127,10 +137,12 @@ class S3ObjectStore:
         names = tuple(folder[len(prefix) : -1] for folder in found)
         return Folders(names, page["IsTruncated"])
 
-    def create_multipart(self, key: str, content_type: str) -> str:
+    def create_multipart(
+        self, key: str, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
         with store_errors("writing to storage"):
             answer = self._client.create_multipart_upload(
-                Bucket=self._bucket, Key=key, ContentType=content_type
+                Bucket=self._bucket, Key=key, ContentType=content_type, Metadata=metadata or {}
             )
         return answer["UploadId"]
 
@@ -202,8 +214,15 @@ class S3Presigner:
         self._bucket = bucket
 
     def presign_put(
-        self, key: str, *, size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
+        said = metadata or {}
         url = self._client.generate_presigned_url(
             "put_object",
             Params={
@@ -212,6 +231,7 @@ class S3Presigner:
                 "ContentLength": size,
                 "ContentType": content_type,
                 "IfNoneMatch": "*",
+                "Metadata": said,
             },
             ExpiresIn=expires_s,
         )
@@ -219,18 +239,26 @@ class S3Presigner:
             "Content-Length": str(size),
             "Content-Type": content_type,
             "If-None-Match": "*",
+            **_headers(said),
         }
         return PresignedUpload("PUT", url, headers, {})
 
     def presign_post(
-        self, key: str, *, max_size: int, content_type: str, expires_s: int
+        self,
+        key: str,
+        *,
+        max_size: int,
+        content_type: str,
+        expires_s: int,
+        metadata: Mapping[str, str] | None = None,
     ) -> PresignedUpload:
+        fields = {"Content-Type": content_type, **_headers(metadata or {})}
         post = self._client.generate_presigned_post(
             self._bucket,
             key,
-            Fields={"Content-Type": content_type},
+            Fields=dict(fields),
             Conditions=[
-                {"Content-Type": content_type},
+                *({name: value} for name, value in fields.items()),
                 ["content-length-range", 1, max_size],
             ],
             ExpiresIn=expires_s,
@@ -264,6 +292,10 @@ class S3Presigner:
             },
             ExpiresIn=expires_s,
         )
+
+
+def _headers(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {f"x-amz-meta-{key}": value for key, value in metadata.items()}
 
 
 def _missing(error: ClientError) -> bool:

@@ -1,5 +1,6 @@
 """The job queue port on SQS."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from whisperdrop.adapters.aws import store_errors
@@ -27,14 +28,16 @@ class SqsJobQueue:
                 MaxNumberOfMessages=1,
                 WaitTimeSeconds=wait_s,
                 VisibilityTimeout=visibility_s,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         messages = answer.get("Messages", [])
         if not messages:
             return None
         raw = messages[0]
-        receives = int(raw.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
-        return Message(raw["Body"], raw["ReceiptHandle"], receives)
+        attributes = raw.get("Attributes", {})
+        receives = int(attributes.get("ApproximateReceiveCount", "1"))
+        sent_at = sent_at_of(attributes.get("SentTimestamp", ""))
+        return Message(raw["Body"], raw["ReceiptHandle"], receives, sent_at)
 
     def delete(self, message: Message) -> None:
         with store_errors("acknowledging a message"):
@@ -47,3 +50,8 @@ class SqsJobQueue:
                 ReceiptHandle=message.receipt,
                 VisibilityTimeout=visibility_s,
             )
+
+
+def sent_at_of(timestamp: str) -> datetime | None:
+    """The moment that SQS writes as milliseconds since 1970."""
+    return datetime.fromtimestamp(int(timestamp) / 1000, UTC) if timestamp.isdecimal() else None

@@ -133,9 +133,13 @@ class _EventBridge:
 _KINDS: tuple[type[_Kind], ...] = (_Direct, _Span, _S3Records, _EventBridge, _S3Test)
 
 
-def direct_message(ref: JobRef) -> str:
-    """The body of our own message for ``ref``."""
-    return json.dumps({"kind": _Direct.KIND, "tenant": ref.tenant, "job_id": ref.job_id})
+def direct_message(ref: JobRef, correlation_id: str | None = None) -> str:
+    """The body of our own message for ``ref``; ``correlation_id`` is for whoever reads the queue.
+
+    A worker takes the id from the job's request.
+    """
+    body = {"kind": _Direct.KIND, "tenant": ref.tenant, "job_id": ref.job_id}
+    return json.dumps(body | ({"correlation_id": correlation_id} if correlation_id else {}))
 
 
 def span_message(span: SpanRef) -> str:

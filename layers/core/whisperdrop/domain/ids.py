@@ -14,6 +14,8 @@ _LATEST_MS = 36**_TIME_DIGITS - 1
 
 JOB_ID = re.compile(rf"[0-9a-z]{{{_TIME_DIGITS + _RANDOM_DIGITS}}}")
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, order=True)
@@ -38,6 +40,16 @@ def is_tenant(value: str) -> bool:
 def is_job_id(value: str) -> bool:
     """Whether ``value`` has the form of a job id."""
     return JOB_ID.fullmatch(value) is not None
+
+
+def is_correlation_id(value: str) -> bool:
+    """Whether ``value`` may follow a request through headers, metadata and logs."""
+    return CORRELATION_ID.fullmatch(value) is not None
+
+
+def is_traceparent(value: str) -> bool:
+    """Whether ``value`` names a span of a trace (W3C Trace Context, version 00)."""
+    return TRACEPARENT.fullmatch(value) is not None
 
 
 def new_job_id(now: datetime, randomness: Callable[[int], int] = secrets.randbelow) -> str:

@@ -9,6 +9,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.options import TranscribeOptions
 
+CORRELATION_KEY = "correlation-id"
+TRACE_KEY = "traceparent"
+"""Metadata of media in the bucket: ``x-amz-meta-correlation-id`` and ``x-amz-meta-traceparent``."""
+
 
 class _Document(BaseModel):
     # A newer version may have written fields that this one does not know. JSON has no NaN: it would
@@ -52,6 +56,7 @@ class JobRequest(_Document):
     created_at: AwareDatetime
     upload_expires_at: AwareDatetime | None = None
     correlation_id: str | None = None
+    traceparent: str | None = Field(None, description="Of the trace that it is a part of")
     metadata: dict[str, str] = Field(default_factory=dict)
     content_sha256: str | None = Field(None, description="Of the media, as its owner declared it")
     webhook_url: str | None = None
@@ -66,6 +71,12 @@ class JobRequest(_Document):
     def ref(self) -> JobRef:
         """The job's name."""
         return JobRef(self.tenant, self.job_id)
+
+    @property
+    def media_metadata(self) -> dict[str, str]:
+        """What the media in the bucket says of itself: whose request it belongs to."""
+        said = {CORRELATION_KEY: self.correlation_id, TRACE_KEY: self.traceparent}
+        return {key: value for key, value in said.items() if value is not None}
 
 
 Stage = Literal["loading", "decoding", "transcribing"]
@@ -165,6 +176,7 @@ class Outcome(_Document):
     drop_key: str | None = None
     """Set for a bucket drop: where to render it is derived from this."""
     correlation_id: str | None = None
+    traceparent: str | None = None
     parts: int = 0
     """Checkpoints that a job which succeeded leaves behind; 0 saves looking for them."""
     name: str | None = None
@@ -216,6 +228,7 @@ class Outcome(_Document):
             usage=usage,
             drop_key=request.media_key if request.source == "drop" else None,
             correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
             parts=parts,
             name=request.name,
             metadata=request.metadata,
@@ -248,6 +261,12 @@ class WorkerReport(_Document):
     models: tuple[str, ...]
     jobs: int
     seen_at: AwareDatetime
+    done_s: float = 0.0
+    """Seconds of audio that are transcribed of its jobs in flight."""
+    draining: bool = False
+    """It has had nothing to do, and is about to go: it is no worker to count on."""
+    task: str | None = None
+    """The task of the fleet that it runs in, if it is one."""
 
 
 class JobView(_Document):

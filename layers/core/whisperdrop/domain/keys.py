@@ -19,6 +19,8 @@ usage/{tenant}/{yyyy-mm}/{job}-{ms}.json  write once; ms of audio, so a listing 
 idempotency/{tenant}/{hash}.json          compare and swap; the job of a content, or of a key
 keys/{sha256 of key}.json                 hashed API keys
 workers/{worker}.json                     what a running worker says of itself
+fleet/state.json                          compare and swap; what was done to start workers
+fleet/warm.json                           compare and swap; until when somebody wants a worker ready
 webhooks/{tenant}.json                    where a tenant is told of the ends of its jobs
 webhook-secrets/{tenant}.json             compare and swap; what its deliveries are signed with
 notifications/{time}/{tenant}/{job}       marker: somebody is to be told, and not before that time
@@ -33,12 +35,15 @@ from whisperdrop.domain.ids import JobRef, is_job_id, is_tenant
 
 UPLOADS = "uploads/"
 INBOX = "inbox/"
+JOBS = "jobs/"
 PENDING = "pending/"
 DELETING = "deleting/"
 EXPIRY = "expiry/"
 WORKERS = "workers/"
 API_KEYS = "keys/"
 NOTIFICATIONS = "notifications/"
+FLEET_STATE = "fleet/state.json"
+FLEET_WARM = "fleet/warm.json"
 
 _MAX_KEY_BYTES = 1024  # of S3
 _DUE = "%Y%m%dT%H%M%S%fZ"
@@ -51,6 +56,11 @@ MAX_PARTS = 10**_PART_DIGITS
 def upload(ref: JobRef, name: str) -> str:
     """The media that a client uploads."""
     return f"{UPLOADS}{ref.tenant}/{ref.job_id}/{name}"
+
+
+def uploads_of(ref: JobRef) -> str:
+    """Prefix of the one object that its client uploads."""
+    return f"{UPLOADS}{ref.tenant}/{ref.job_id}/"
 
 
 def media(ref: JobRef, name: str) -> str:
@@ -77,6 +87,12 @@ def bytes_of(ref: JobRef) -> tuple[str, ...]:
     """Prefixes of its media and its results."""
     place = f"{ref.tenant}/{ref.job_id}/"
     return f"{UPLOADS}{place}", f"media/{place}", f"results/{place}"
+
+
+def belongings_of(tenant: str) -> tuple[str, ...]:
+    """Prefixes and keys of what a tenant has beside its jobs' documents and its usage."""
+    folders = (UPLOADS, "media/", "results/", INBOX, "outbox/", "idempotency/")
+    return *(f"{folder}{tenant}/" for folder in folders), webhook(tenant), webhook_secrets(tenant)
 
 
 def request(ref: JobRef) -> str:

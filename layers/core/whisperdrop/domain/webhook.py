@@ -115,6 +115,7 @@ class Delivery(_Document):
     error: str | None = Field(None, description="Why it does not count as delivered")
     ms: int = Field(description="Milliseconds that it took")
     delivered: bool
+    correlation_id: str | None = Field(None, description="Of the request that made the job")
 
 
 def webhook_id(ref: JobRef) -> str:

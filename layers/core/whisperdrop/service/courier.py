@@ -1,7 +1,7 @@
 """Sends one signed message to one URL that a tenant gave, by the rules for such targets."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -84,13 +84,23 @@ class Courier:
         self._rules.judge(target, addresses)
 
     def send(
-        self, url: str, webhook_id: str, body: bytes, secrets: tuple[str, ...], now: datetime
+        self,
+        url: str,
+        webhook_id: str,
+        body: bytes,
+        secrets: tuple[str, ...],
+        now: datetime,
+        headers: Mapping[str, str] | None = None,
     ) -> Sent:
-        """Send ``body`` once; nothing is raised, what went wrong is in the answer."""
+        """Send ``body`` once; nothing is raised, what went wrong is in the answer.
+
+        ``headers`` are sent beside those of the signature, and are not signed.
+        """
         began = self._monotonic()
         status = retry_after_s = None
         try:
-            answer = self._post(url, signature(webhook_id, now, body, secrets), body, began)
+            signed = signature(webhook_id, now, body, secrets)
+            answer = self._post(url, {**(headers or {}), **signed}, body, began)
             status = answer.status
             retry_after_s = parse_retry_after(answer.retry_after, now)
             error = _complaint(status)

@@ -141,7 +141,9 @@ class UploadJobs:
         request = None if made else read(store, JobRequest, keys.request(ref))
         if request is None:
             if wanted.method == "multipart" and wanted.size is not None:
-                upload_id = store.create_multipart(draft.media_key, draft.content_type)
+                upload_id = store.create_multipart(
+                    draft.media_key, draft.content_type, draft.media_metadata
+                )
                 part_size = part_size_of(wanted.size)
                 draft = draft.model_copy(update={"upload_id": upload_id, "part_size": part_size})
             request = write_once(store, keys.request(ref), draft)
@@ -177,6 +179,7 @@ class UploadJobs:
                 size=request.size,
                 content_type=request.content_type,
                 expires_s=left_s,
+                metadata=request.media_metadata,
             )
             return Instructions("PUT", expires_at, upload)
         upload = self._presigner.presign_post(
@@ -184,5 +187,6 @@ class UploadJobs:
             max_size=wanted.max_size,
             content_type=request.content_type,
             expires_s=left_s,
+            metadata=request.media_metadata,
         )
         return Instructions("POST", expires_at, upload)

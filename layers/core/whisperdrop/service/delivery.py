@@ -7,7 +7,8 @@ claim runs out and the next one begins; the log then says whether the target had
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -32,6 +33,19 @@ from whisperdrop.service.notifications import Held, exists, hint, look, put_mark
 
 _CHANCE = secrets.SystemRandom().random
 _UNSIGNED = "there is no secret to sign with: PUT /v1/webhook makes one"
+
+
+CORRELATION_HEADER = "x-correlation-id"
+
+Around = Callable[[Outcome], AbstractContextManager[Mapping[str, str]]]
+"""Entered around each attempt; what it gives is added to the request's headers."""
+
+
+@contextmanager
+def correlated(outcome: Outcome) -> Iterator[Mapping[str, str]]:
+    """The headers that lead a receiver back to the request that made the job."""
+    said = outcome.correlation_id
+    yield {} if said is None else {CORRELATION_HEADER: said}
 
 
 class BeingDeliveredError(Exception):
@@ -76,6 +90,7 @@ class Notifier:
         owner: str,
         clock: Clock,
         chance: Callable[[], float] = _CHANCE,
+        around: Around = correlated,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -85,6 +100,7 @@ class Notifier:
         self._owner = owner
         self._clock = clock
         self._chance = chance
+        self._around = around
 
     def notify(self, ref: JobRef) -> Delivery | None:
         """Tell of the end of ``ref`` if that is due; the attempt, or None where there was none.
@@ -118,13 +134,16 @@ class Notifier:
             return None
         seconds = 0.0
         try:
-            sent = self._attempt(outcome, url, held, now)
+            with self._around(outcome) as headers:
+                sent = self._attempt(outcome, url, held, now, headers)
             seconds = sent.ms / 1000
             return sent
         finally:
             self._gate.leave(ref.tenant, host, seconds)
 
-    def _attempt(self, outcome: Outcome, url: str, held: Held, now: datetime) -> Delivery:
+    def _attempt(
+        self, outcome: Outcome, url: str, held: Held, now: datetime, headers: Mapping[str, str]
+    ) -> Delivery:
         """Claim, send, write down, conclude."""
         before = held.document
         until = now + timedelta(seconds=self._policy.lease_s)
@@ -137,7 +156,7 @@ class Notifier:
             held.swap(before.model_copy(update=claim))
         except LostRaceError as error:
             raise BeingDeliveredError(until) from error
-        sent = self._send(outcome, url, until)
+        sent = self._send(outcome, url, until, headers)
         delivery = Delivery(
             id=webhook_id(outcome.ref),
             attempt=held.document.attempts,
@@ -147,6 +166,7 @@ class Notifier:
             error=sent.error,
             ms=sent.ms,
             delivered=sent.delivered,
+            correlation_id=outcome.correlation_id,
         )
         write_once(self._store, keys.delivery(outcome.ref, delivery.attempt), delivery)
         self._conclude(held, delivery, sent)
@@ -158,7 +178,9 @@ class Notifier:
         found = read_intact(self._store, Delivery, key)
         return found if found is not None and found.delivered else None
 
-    def _send(self, outcome: Outcome, url: str, until: datetime) -> Sent:
+    def _send(
+        self, outcome: Outcome, url: str, until: datetime, headers: Mapping[str, str]
+    ) -> Sent:
         found = read(self._store, SigningSecrets, keys.webhook_secrets(outcome.tenant))
         if found is None:
             return Sent(0, error=_UNSIGNED)
@@ -167,7 +189,7 @@ class Notifier:
         if now + timedelta(seconds=self._courier.timeout_s) > until:
             # A slow store has used the claim up: with the next one there is only one of us.
             raise BeingDeliveredError(until)
-        return self._courier.send(url, webhook_id(outcome.ref), body, found.live(now), now)
+        return self._courier.send(url, webhook_id(outcome.ref), body, found.live(now), now, headers)
 
     def _conclude(self, held: Held, delivery: Delivery, sent: Sent) -> None:
         """Say what follows from an attempt. A claim that was lost since then is somebody else's."""

@@ -1,10 +1,15 @@
 """Bucket drops: an object under inbox/ becomes a job without the API."""
 
+from collections.abc import Callable
+
 from pydantic import ValidationError
 
 from whisperdrop.domain import keys
-from whisperdrop.domain.ids import JobRef, job_id_of_drop
+from whisperdrop.domain.backlog import Load, estimate_s
+from whisperdrop.domain.ids import JobRef, is_correlation_id, is_traceparent, job_id_of_drop
 from whisperdrop.domain.job import (
+    CORRELATION_KEY,
+    TRACE_KEY,
     JobFailure,
     JobRequest,
     JobStatus,
@@ -55,7 +60,8 @@ def admit_drop(
         content_type=info.content_type,
         size=info.size,
         created_at=now,
-        correlation_id=ref.job_id,
+        correlation_id=_said(info.metadata, CORRELATION_KEY, is_correlation_id) or ref.job_id,
+        traceparent=_said(info.metadata, TRACE_KEY, is_traceparent),
     )
     refusal: RequestError | None = None
     try:
@@ -69,7 +75,7 @@ def admit_drop(
         settle(store, Outcome.of(request, JobStatus.FAILED, now, error=failure))
         return None
     if store.head(keys.outcome(ref)) is None:
-        mark_pending(store, ref)
+        mark_pending(store, ref, load=Load(estimate_s(request.name, info.size)))
     return ref
 
 
@@ -80,10 +86,20 @@ def is_admitted(store: ObjectStore, ref: JobRef) -> bool:
     return store.head(keys.pending(ref)) is not None or store.head(keys.outcome(ref)) is not None
 
 
+def _said(metadata: dict[str, str], key: str, sane: Callable[[str], bool]) -> str | None:
+    """What whoever dropped the file says of it, if that is of the right form."""
+    value = _lower(metadata).get(key, "")
+    return value if sane(value) else None
+
+
+def _lower(metadata: dict[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in metadata.items()}
+
+
 def _asked_for(metadata: dict[str, str], catalog: ModelCatalog) -> dict[str, object]:
     asked = {
         name.removeprefix(OPTION_PREFIX).replace("-", "_"): value
-        for name, value in ((key.lower(), value) for key, value in metadata.items())
+        for name, value in _lower(metadata).items()
         if name.startswith(OPTION_PREFIX)
     }
     model = catalog.admit(asked.pop("model", None))

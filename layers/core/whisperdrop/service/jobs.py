@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 from whisperdrop.domain import keys
+from whisperdrop.domain.backlog import Load, estimate_s
 from whisperdrop.domain.events import direct_message
 from whisperdrop.domain.ids import JobRef, is_job_id, new_job_id
 from whisperdrop.domain.job import JobRequest, JobStatus, JobView, Outcome
@@ -90,16 +91,17 @@ class JobService:
             except BaseException:
                 abandon(self._store, new.tenant, fingerprint, request.ref)
                 raise
-        self._interactive.send(direct_message(request.ref))
+        self._interactive.send(direct_message(request.ref, request.correlation_id))
         return request.ref
 
     def _store_with_media(self, request: JobRequest, media: BinaryIO) -> None:
+        load = Load(estimate_s(request.name, request.size or 0), interactive=True)
         with ThreadPoolExecutor(2) as beside:  # somebody waits: write all three at once
             writes = [
                 beside.submit(write_request, self._store, request),
-                beside.submit(mark_pending, self._store, request.ref),
+                beside.submit(mark_pending, self._store, request.ref, load=load),
             ]
-            self._store.put(request.media_key, media, request.content_type)
+            self._store.put(request.media_key, media, request.content_type, request.media_metadata)
             for write in writes:
                 write.result()
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from whisperdrop.domain import keys
+from whisperdrop.domain.backlog import Load, load_of, padded
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.job import JobRequest, PendingMarker
 from whisperdrop.domain.media import media_type, safe_name
@@ -24,6 +25,7 @@ class NewJob:
     content_type: str | None = None
     options: TranscribeOptions = field(default_factory=TranscribeOptions)
     correlation_id: str | None = None
+    traceparent: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     content_sha256: str | None = None
     """Of the media in hex, as its owner declares it."""
@@ -57,6 +59,7 @@ def new_request(
         created_at=now,
         upload_expires_at=now + timedelta(seconds=upload_expires_s),
         correlation_id=new.correlation_id,
+        traceparent=new.traceparent,
         metadata=new.metadata,
         content_sha256=new.content_sha256,
         webhook_url=new.webhook_url,
@@ -72,10 +75,31 @@ def write_request(store: ObjectStore, request: JobRequest) -> None:
         raise LostRaceError(f"there is a job {request.job_id} already")
 
 
-def mark_pending(store: ObjectStore, ref: JobRef, requeues: int = 0) -> None:
-    """Note that the job has no outcome and has just been queued."""
+def mark_pending(
+    store: ObjectStore, ref: JobRef, requeues: int = 0, *, load: Load | None = None
+) -> None:
+    """Note that the job has no outcome and has just been queued.
+
+    ``load`` is what it is once its media is there.
+    """
     marker = PendingMarker(requeues=requeues)
-    store.put(keys.pending(ref), dump(marker), "application/json")
+    store.put(keys.pending(ref), padded(dump(marker), load), "application/json")
+
+
+def mark_arrived(store: ObjectStore, ref: JobRef, load: Load) -> bool:
+    """Note that the job's media is there; False when the job has ended, or somebody notes it too.
+
+    By compare and swap: a marker that its job's end has deleted must not come back.
+    """
+    key = keys.pending(ref)
+    found = store.get(key)
+    if found is None or load_of(len(found.body)) is not None:
+        return False
+    try:
+        store.replace(key, padded(found.body, load), found.etag)
+    except LostRaceError:
+        return False
+    return True
 
 
 def overdue(request: JobRequest, now: datetime, grace: timedelta) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from whisperdrop.domain import keys
+from whisperdrop.domain.backlog import Load, estimate_s, load_of
 from whisperdrop.domain.events import direct_message
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.job import (
@@ -22,7 +23,7 @@ from whisperdrop.domain.job import (
     PendingMarker,
 )
 from whisperdrop.domain.models import ModelCatalog
-from whisperdrop.errors import UploadExpiredError
+from whisperdrop.errors import LostRaceError, UploadExpiredError
 from whisperdrop.ports import Clock, JobQueue, ObjectInfo, ObjectStore
 from whisperdrop.service.cancellation import cancel_requested, cancelled
 from whisperdrop.service.deletion import expire, finish
@@ -55,6 +56,13 @@ class SweepReport:
     damaged: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     """Their owner wanted it, or what was agreed when they were made."""
+    correlation_ids: dict[str, str] = field(default_factory=dict)
+    """Of the requests that made them, where these are known; by job id."""
+
+    def note(self, about: JobRequest | Outcome) -> None:
+        """Something was done about this job."""
+        if about.correlation_id is not None:
+            self.correlation_ids[about.job_id] = about.correlation_id
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,15 @@ class SweepPolicy:
     upload_grace_s: float
     drop_window_s: float
     """Drops older than this are not looked at again: earlier passes have seen them."""
+
+
+def due_again(queued_at: datetime, requeues: int, policy: SweepPolicy) -> datetime:
+    """When a job that was queued then, for the so many-th time, is queued again."""
+    return queued_at + _wait(requeues, policy)
+
+
+def _wait(requeues: int, policy: SweepPolicy) -> timedelta:
+    return timedelta(seconds=policy.requeue_after_s * 2 ** min(requeues, _MAX_DOUBLINGS))
 
 
 class Sweep:
@@ -106,6 +123,8 @@ class Sweep:
                     self._look_at(ref, info, now, queues_lost, report)
                 except DamagedDocumentError as damaged:  # one bad document stops no other job
                     report.damaged.append(damaged.key)
+                    if load_of(info.size) is not None:
+                        self._wait_for_nothing(info)
         self._delete(now, report)
         self._find_lost_drops(now, queues_lost, report)
         self._forget_dead_workers(now)
@@ -122,6 +141,7 @@ class Sweep:
         if outcome := read_intact(self._store, Outcome, keys.outcome(ref)):
             follow_up(self._store, outcome)
             report.finished.append(ref.job_id)
+            report.note(outcome)
             return
         request = read(self._store, JobRequest, keys.request(ref))
         if request is None:
@@ -138,33 +158,51 @@ class Sweep:
             settle(self._store, cancelled(request, now))
             drop_upload(self._store, request)
             report.cancelled.append(ref.job_id)
+            report.note(request)
             return
         began = lease is not None or request.source == "drop"
-        if began or self._store.head(request.media_key) is not None:
+        media = None if began else self._store.head(request.media_key)
+        if began or media is not None:
+            load = load_of(info.size) or _load(request, media.size if media else request.size)
             # Should the media be gone by now, the worker says so in the outcome.
-            self._requeue(request, age, at_once, report)
-        elif overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
+            self._requeue(request, age, at_once, load, report)
+            return
+        if load_of(info.size) is not None:
+            self._wait_for_nothing(info)  # whoever was to store it died
+        if overdue(request, now, timedelta(seconds=self._policy.upload_grace_s)):
             settle(self._store, _expired(request, now))
             drop_upload(self._store, request)
             report.expired.append(ref.job_id)
+            report.note(request)
 
     def _requeue(
-        self, request: JobRequest, age: timedelta, at_once: bool, report: SweepReport
+        self,
+        request: JobRequest,
+        age: timedelta,
+        at_once: bool,
+        load: Load,
+        report: SweepReport,
     ) -> None:
         ref = request.ref
         if self._store.head(keys.pending(ref)) is None:  # it ended while we looked
             return
         marker = read_intact(self._store, PendingMarker, keys.pending(ref)) or PendingMarker()
-        wait = timedelta(
-            seconds=self._policy.requeue_after_s * 2 ** min(marker.requeues, _MAX_DOUBLINGS)
-        )
-        if not at_once and age < wait:
+        if not at_once and age < _wait(marker.requeues, self._policy):
             return
         queue = self._interactive if request.source == "sync" else self._bulk
-        queue.send(direct_message(ref))
+        queue.send(direct_message(ref, request.correlation_id))
         # A worker that ends the job right now leaves this marker behind; the next pass removes it.
-        mark_pending(self._store, ref, requeues=marker.requeues + 1)
+        mark_pending(self._store, ref, marker.requeues + 1, load=load)
         report.requeued.append(ref.job_id)
+        report.note(request)
+
+    def _wait_for_nothing(self, info: ObjectInfo) -> None:
+        """No worker can do anything for this job: let none be started for it again and again."""
+        try:
+            if found := self._store.get(info.key):
+                self._store.replace(info.key, found.body.rstrip(), found.etag)
+        except LostRaceError:
+            pass  # it has ended, or something came of it
 
     def _delete(self, now: datetime, report: SweepReport) -> None:
         for info in self._store.list(keys.DELETING):
@@ -215,3 +253,7 @@ def _expired(request: JobRequest, now: datetime) -> Outcome:
         message="the upload did not arrive before its address expired; create a new job",
     )
     return Outcome.of(request, JobStatus.EXPIRED, now, error=failure)
+
+
+def _load(request: JobRequest, size: int | None) -> Load:
+    return Load(estimate_s(request.name, size or 0), request.source == "sync")

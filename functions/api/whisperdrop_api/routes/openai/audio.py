@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.job import JobStatus
 from whisperdrop.errors import JobNotFoundError, NotReadyError, TryAgainError
+from whisperdrop.observability import tracing
 from whisperdrop.service.api_keys import ApiKey
 from whisperdrop.service.deduplication import fingerprint
 from whisperdrop.service.jobs import NewJob
@@ -99,6 +100,7 @@ async def _job(
             content_type=media.content_type,
             options=asked.options,
             correlation_id=correlation_id,
+            traceparent=tracing.traceparent(),
         )
         ref = await run_in_threadpool(
             services.jobs.create_with_media,
