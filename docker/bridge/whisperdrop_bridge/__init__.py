@@ -1,0 +1,1 @@
+"""From MinIO's webhook to SQS: what AWS's bucket notifications do by themselves."""
