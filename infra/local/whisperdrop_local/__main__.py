@@ -1,4 +1,7 @@
-"""``python -m whisperdrop_local run`` serves until Ctrl-C; ``demo`` transcribes once and exits."""
+"""``python -m whisperdrop_local run`` serves until Ctrl-C; ``demo`` transcribes once and exits.
+
+``sample`` sends the sample to a service that runs already, at ``PORT`` of this machine.
+"""
 
 import argparse
 import shutil
@@ -14,20 +17,26 @@ from whisperdrop_local.deploy import BUCKET, DeployError
 from whisperdrop_local.processes import ChildDiedError
 from whisperdrop_local.sample import SampleError, bundled, same_words, transcribe
 from whisperdrop_local.settings import StackSettings
-from whisperdrop_local.stack import Stack, StackError, data_dir_for_demo
+from whisperdrop_local.stack import LOOPBACK, Stack, StackError, data_dir_for_demo
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and answer with an exit status."""
     parser = argparse.ArgumentParser(prog="whisperdrop_local", description=__doc__)
-    parser.add_argument("verb", choices=["run", "demo"])
+    parser.add_argument("verb", choices=["run", "demo", "sample"])
     verb = parser.parse_args(arguments).verb
     # Both by name: a shell without job control starts its background processes with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = StackSettings()
-        return _run(settings) if verb == "run" else _demo(settings)
+        match verb:
+            case "run":
+                return _run(settings)
+            case "demo":
+                return _demo(settings)
+        address = f"http://{LOOPBACK}:{settings.port}"
+        return 0 if _show(address, settings.api_key.get_secret_value()) else 1
     except KeyboardInterrupt:
         print("\nstopped")
         return 0
@@ -36,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
             field = ".".join(str(part) for part in problem["loc"]).upper()
             print(f"error: {field}: {problem['msg']}", file=sys.stderr)
         return 2
+    except requests.ConnectionError as error:
+        print(f"error: nothing answers: {error}", file=sys.stderr)
+        return 1
     except (StackError, DeployError, ChildDiedError, SampleError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -66,23 +78,23 @@ def _demo(settings: StackSettings) -> int:
     free = settings.model_copy(update={"port": 0, "emulator_port": 0, "data_dir": data_dir})
     try:
         with Stack(free) as stack:
-            return 0 if _show(stack) else 1
+            return 0 if _show(stack.address, stack.api_key) else 1
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _try_to_show(stack: Stack) -> None:
     try:
-        _show(stack)
+        _show(stack.address, stack.api_key)
     except (SampleError, requests.RequestException) as error:
         print(f"the sample was not transcribed: {error}", file=sys.stderr, flush=True)
 
 
-def _show(stack: Stack) -> bool:
+def _show(address: str, api_key: str) -> bool:
     """Transcribe the bundled sample and print it; whether every word is right."""
     sample = bundled()
     began = time.monotonic()
-    text = transcribe(stack.address, stack.api_key, sample)
+    text = transcribe(address, api_key, sample)
     print(f"said:   {sample.text}")
     print(f"heard:  {text}  ({time.monotonic() - began:.1f} s)", flush=True)
     return same_words(sample.text, text)

@@ -7,10 +7,17 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from whisperdrop.settings import CoreSettings, KeySettings, WebhookSettings
+from whisperdrop.settings import (
+    CoreSettings,
+    KeySettings,
+    MetricsSettings,
+    PulseSettings,
+    WebhookSettings,
+)
 from whisperdrop_api.settings import ApiSettings
-from whisperdrop_dispatcher.settings import SweepSettings
-from whisperdrop_local.settings import StackSettings
+from whisperdrop_bridge.settings import BridgeSettings
+from whisperdrop_dispatcher.settings import FleetSettings, SweepSettings
+from whisperdrop_local.settings import KeeperSettings, StackSettings
 from whisperdrop_notifier.settings import NotifierSettings
 from whisperdrop_worker.settings import WorkerSettings
 
@@ -22,13 +29,35 @@ SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
         "Processes that send to the URLs of tenants, or judge them: notifier, API, sweep.",
         WebhookSettings,
     ),
+    (
+        "Sign of life",
+        "Worker, sweep and notifier, which serve nothing that one could ask.",
+        PulseSettings,
+    ),
+    (
+        "Metrics",
+        "Worker, notifier and sweep; [observability.md](observability.md) lists the metrics.",
+        MetricsSettings,
+    ),
     ("API", "`python -m whisperdrop_api serve`, and the API function.", ApiSettings),
     ("Worker", "`python -m whisperdrop_worker`, and the worker function.", WorkerSettings),
     ("Sweep", "`python -m whisperdrop_dispatcher`, and the sweep function.", SweepSettings),
     (
+        "Fleet",
+        "`python -m whisperdrop_dispatcher`, and the dispatcher function; see "
+        "[scaling.md](scaling.md).",
+        FleetSettings,
+    ),
+    (
         "Notifier",
         "`python -m whisperdrop_notifier`, and the notifier function.",
         NotifierSettings,
+    ),
+    ("Bridge", "`python -m whisperdrop_bridge`: MinIO's webhook to SQS.", BridgeSettings),
+    (
+        "Keeper",
+        "`python -m whisperdrop_local.keeper`: bucket and queues of compose.",
+        KeeperSettings,
     ),
     ("Embedded stack", "`make run` and `make demo`.", StackSettings),
 )

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import socket
 import sys
 import time
@@ -30,6 +31,9 @@ _CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+_METRICS_PORT = re.compile(r'"metrics_port":(\d+)')
 
 
 class StackError(Exception):
@@ -93,6 +97,15 @@ class Stack:
     def child(self, name: str) -> Child:
         """The child called ``name``: emulator, api, worker, notifier or sweep."""
         return next(child for child in self._children if child.name == name)
+
+    @property
+    def metrics_ports(self) -> dict[str, int]:
+        """Where ``/metrics`` is served, by child, as far as they have said it."""
+        ports = {"api": self._port}
+        for child in self._children:
+            if child.log.exists() and (said := _METRICS_PORT.findall(child.log.read_text())):
+                ports[child.name] = int(said[-1])
+        return ports
 
     def __enter__(self) -> Self:
         try:
@@ -180,7 +193,9 @@ class Stack:
         self._wait_for(lambda: _answers(f"{self.endpoint}/_ministack/health"), "the emulator")
 
     def _add(self, name: str, command: list[str]) -> None:
-        self._launch(name, command, self.environment, restart=True)
+        # Each takes a free port, and logs which.
+        environment = self.environment | {"METRICS_PORT": "0"}
+        self._launch(name, command, environment, restart=True)
 
     def _launch(
         self, name: str, command: list[str], environment: dict[str, str], *, restart: bool
