@@ -397,7 +397,8 @@ def test_the_end_of_a_job_becomes_a_signed_webhook(
     Webhook(secret).verify(request.body, request.headers)
     assert json.loads(request.body)["data"]["job_id"] == ref.job_id
     assert backend.document(keys.notification(ref))["state"] == "delivered"
-    assert [line["Delivered"] for line in notifier.lines() if "Delivered" in line] == [[1.0]]
+    delivered = [line.get("WebhooksDelivered") for line in notifier.lines()]
+    assert [count for count in delivered if count] == [[1.0]]
 
 
 def test_one_process_serves_every_event(api: LambdaFunction, recorded: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime built for. SAM wants the very Python of a runtime on the PATH; this one is here."""
 
+ZIPS = ("ApiFunction", "SweepFunction", "DispatcherFunction", "NotifierFunction")
+
 pytestmark = pytest.mark.sam
 
 
@@ -122,21 +124,24 @@ def test_the_layer_carries_the_core_package_and_its_dependencies(built: Path) ->
 
 def test_the_zips_repeat_nothing_that_the_layer_carries(built: Path) -> None:
     in_layer = {path.name for path in (built / "CoreLayer" / "python").iterdir()}
-    for function in ("ApiFunction", "SweepFunction", "NotifierFunction"):
+    for function in ZIPS:
         in_zip = {path.name for path in (built / function).iterdir()}
         assert in_zip & in_layer <= {"requirements.txt"}
 
 
 def test_nothing_built_comes_near_the_limit_of_a_lambda(built: Path) -> None:
-    for function in ("ApiFunction", "SweepFunction", "NotifierFunction"):
+    for function in ZIPS:
         files = [*(built / function).rglob("*"), *(built / "CoreLayer").rglob("*")]
         unzipped = sum(path.stat().st_size for path in files if path.is_file())
         assert unzipped < 150 * 2**20  # Lambda's limit is 250 MiB
 
 
-def test_the_nested_storage_template_is_built_with_the_rest(built: Path) -> None:
-    assert "TemplateURL: Storage/template.yaml" in (built / "template.yaml").read_text()
-    assert "AWS::S3::Bucket" in (built / "Storage" / "template.yaml").read_text()
+@pytest.mark.parametrize(
+    ("name", "holds"), [("Storage", "AWS::S3::Bucket"), ("Fleet", "AWS::ECS::CapacityProvider")]
+)
+def test_a_nested_template_is_built_with_the_rest(built: Path, name: str, holds: str) -> None:
+    assert f"TemplateURL: {name}/template.yaml" in (built / "template.yaml").read_text()
+    assert holds in (built / name / "template.yaml").read_text()
 
 
 def test_what_the_functions_depend_on_imports_from_layer_and_zip_alone(built: Path) -> None:
@@ -150,6 +155,7 @@ def test_what_the_functions_depend_on_imports_from_layer_and_zip_alone(built: Pa
     [
         ("ApiFunction", "whisperdrop_api.handler"),
         ("SweepFunction", "whisperdrop_dispatcher.handler"),
+        ("DispatcherFunction", "whisperdrop_dispatcher.fleet_handler"),
         ("NotifierFunction", "whisperdrop_notifier.handler"),
     ],
 )
