@@ -84,6 +84,7 @@ _SESSIONS = (
         """),
         says=False,
     ),
+    Session("observability", "bash"),
     Session("formats", "bash", before="export API=@address KEY=@key JOB=@job\n"),
     Session("formats", "python", put_in={"the job's id": "@job"}, after="print(answer.text)"),
     Session(
@@ -128,6 +129,9 @@ def test_no_page_has_code_that_is_never_run() -> None:
 
     # The receiver is run below; its address has to be on the internet, and Express is not here.
     elsewhere = {("webhooks", "bash"), ("webhooks", "python"), ("webhooks", "js")}
+    # test_runbook.py, test_air_gapped.py, tests/docker/test_sam_local.py
+    elsewhere |= {("runbook", "bash"), ("air-gapped", "bash"), ("sam-local", "bash")}
+    elsewhere |= {("compose", "bash")}  # tests/docker/test_compose.py
     assert there - run == elsewhere
     assert run <= there
 
@@ -166,6 +170,7 @@ def _script(session: Session, stack: RunningStack, client: Client) -> str:
         job_id = client.submit(bundled().media)
         client.ended(job_id)
         text = text.replace("@job", job_id)
+    text = text.replace("LOGS=.local/logs", f"LOGS={stack.data_dir}/logs")
     # One tenant runs all sessions, and the key of a request is not for another one's.
     text = text.replace("order-4711", f"order-{session.language}")
     text = text.replace("http://127.0.0.1:8000", stack.address).replace("@address", stack.address)

@@ -128,6 +128,35 @@ def test_one_uploaded_job_is_done_by_address(
 
 
 @pytest.mark.speech
+def test_objects_of_a_list_are_transcribed_without_a_job_as_an_array_would(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    sample = bundled()
+    stack.s3.put_object(
+        Bucket=stack.bucket, Key="archive/it's #1.flac", Body=sample.media.read_bytes()
+    )
+    named = f"s3://{stack.bucket}/archive/none.flac\ns3://{stack.bucket}/archive/it's #1.flac\n"
+    stack.s3.put_object(Bucket=stack.bucket, Key="archive/list.txt", Body=named.encode())
+    arguments = (
+        *("whisperdrop_worker", "transcribe", f"s3://{stack.bucket}/archive/list.txt", "--list"),
+        *("--lines", "1", "--format", "srt", "--output", f"s3://{stack.bucket}/texts/"),
+    )
+
+    missing = _verb(stack, tmp_path, *arguments)
+    done = _verb(stack, tmp_path, *arguments, "--index", "1")
+    again = _verb(stack, tmp_path, *arguments, "--index", "1")
+
+    assert (missing.returncode, json.loads(missing.stdout)["error"]) == (1, "media_missing")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)
+    assert written["output"] == f"s3://{stack.bucket}/texts/archive/it's #1.flac.srt"
+    key = written["output"].removeprefix(f"s3://{stack.bucket}/")
+    text = stack.s3.get_object(Bucket=stack.bucket, Key=key)["Body"].read().decode()
+    assert "-->" in text
+    assert json.loads(again.stdout)["skipped"]
+
+
+@pytest.mark.speech
 @pytest.mark.parametrize(
     ("media", "status", "says"),
     [

@@ -23,7 +23,9 @@ def test_every_folder_of_sources_was_looked_at(project_root: Path) -> None:
         "whisperdrop_worker",
         "whisperdrop_dispatcher",
         "whisperdrop_notifier",
+        "whisperdrop_bridge",
         "whisperdrop_local",
+        "whisperdrop_cost",
     }
     assert len(SOURCES) == len(found)
 

@@ -11,6 +11,7 @@ MODULES = (
     "whisperdrop_worker.settings",
     "whisperdrop_dispatcher.settings",
     "whisperdrop_notifier.settings",
+    "whisperdrop_bridge.settings",
     "whisperdrop_local.settings",
 )
 
