@@ -116,9 +116,18 @@ compose-down: compose-ready  ## End the containers (CLEAN=1 removes what they ke
 
 # --- quality ----------------------------------------------------------------------------------
 
+# The tests that use the service from outside; half of the time.
+OUTSIDE := tests/e2e tests/browser
+
 test: setup $(VENV)/dev.done .venv-sam/done .venv-aws/done .venv-checks/done .venv-compose/done tests/openai_node/node_modules/.package-lock.json lint  ## Lint, types, and every test that this machine can run
 	@mkdir -p .local/tmp
-	TMPDIR=$(CURDIR)/.local/tmp $(BIN)/python -m pytest
+	@# Two halves side by side: they wait for processes and containers about as long as they compute.
+	@export TMPDIR=$(CURDIR)/.local/tmp; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(OUTSIDE)) > .local/tmp/inside.log 2>&1 & inside=$$!; \
+	trap 'kill $$inside 2> /dev/null; exit 130' INT TERM; \
+	$(BIN)/python -m pytest $(OUTSIDE); outside=$$?; \
+	echo "the other half, which ran beside it:"; wait $$inside; inside=$$?; \
+	cat .local/tmp/inside.log; test $$outside = 0 && test $$inside = 0
 
 test-unit: $(VENV)/dev.done  ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit
