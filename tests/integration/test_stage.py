@@ -144,7 +144,14 @@ def test_make_deploy_builds_and_deploys_the_same_parameters_where_the_credential
     sam.chmod(0o755)
 
     done = subprocess.run(
-        [*MAKE, "deploy", "STAGE=dev", "PARAMETERS=Workers=both", f"SAM_AT={sam}"],
+        [
+            *MAKE,
+            "deploy",
+            "STAGE=dev",
+            "PARAMETERS=Workers=both",
+            f"SAM_AT={sam}",
+            f"SMALLER=echo smaller >> {tmp_path}/calls",  # of what nothing has built
+        ],
         cwd=ROOT,
         env=dict(os.environ),
         capture_output=True,
@@ -155,7 +162,8 @@ def test_make_deploy_builds_and_deploys_the_same_parameters_where_the_credential
 
     assert done.returncode == 0, done.stderr
     assert "account 000000000000, region us-east-1" in done.stderr
-    build, deploy = (tmp_path / "calls").read_text().splitlines()
+    build, smaller, deploy = (tmp_path / "calls").read_text().splitlines()
+    assert smaller == "smaller"
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     given = build.partition("--parameter-overrides ")[2].split()
     assert {"Stage=dev", f"PythonRuntime={runtime}", "Workers=both"} <= set(given)
