@@ -88,13 +88,21 @@ def test_a_held_model_transcribes_under_every_name(resolver: ModelResolver) -> N
 
 def test_a_model_that_was_unloaded_comes_back(resolver: ModelResolver) -> None:
     now = 0.0
-    pool = ModelPool(resolver, device="cpu", idle_s=1.0, clock=lambda: now)
+    unloaded: list[str] = []
+    pool = ModelPool(
+        resolver,
+        device="cpu",
+        idle_s=1.0,
+        clock=lambda: now,
+        on_unload=lambda model: unloaded.append(model.name),
+    )
     with pool.hold("tiny.en") as first:
         before = transcribe(first)
     now += 2.0
-    pool.unload_idle()  # unless the pool's own timer was quicker
+    pool.unload_idle()  # or the pool's own timer, whichever is quicker; never both
     with pool.hold("tiny.en") as second:
         assert second is not first
+        assert unloaded == ["tiny.en"]
         assert transcribe(second) == before
     pool.close()
 
