@@ -1,6 +1,7 @@
 """``check``: is anything of what everything needs out of order?"""
 
 import argparse
+import functools
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,7 +11,7 @@ from whisperdrop.ports import ObjectStore
 from whisperdrop.service.clock import utc_now
 from whisperdrop.service.fleet import Fleet
 from whisperdrop.service.proof import prove_conditional_writes
-from whisperdrop_dispatcher.admin_output import Answer, Site, Verbs, add
+from whisperdrop_dispatcher.admin_output import Answer, QueueName, Site, Verbs, add
 
 _MOST_SKEW = timedelta(seconds=10)
 """Clocks must agree to well within LEASE_SECONDS; signatures bear five minutes."""
@@ -27,7 +28,7 @@ def check(site: Site, options: argparse.Namespace) -> Answer:  # noqa: ARG001
     looks: list[tuple[str, Callable[[], str]]] = [
         ("conditional writes", lambda: _conditional(store)),
         ("clock", lambda: _clock(store)),
-        *((f"{name} queue", lambda name=name: _queue(site, name)) for name in site.urls),
+        *((f"{name} queue", functools.partial(_queue, site, name)) for name in site.urls),
         ("workers", lambda: _workers(store)),
     ]
     found: dict[str, dict[str, object]] = {}
@@ -70,8 +71,8 @@ def _clock(store: ObjectStore) -> str:
     return f"within {_MOST_SKEW.total_seconds():.0f} s of the store's"
 
 
-def _queue(site: Site, name: str) -> str:
-    depth = site.meter(name).depth()  # type: ignore[arg-type]
+def _queue(site: Site, name: QueueName) -> str:
+    depth = site.meter(name).depth()
     if depth.dead:
         raise WhisperdropError(f"{depth.dead} dead letters; see `dead {name}`")
     return f"{depth.visible} waiting, {depth.in_flight} in flight"
