@@ -20,6 +20,7 @@ from mypy_boto3_sqs import SQSClient
 from standardwebhooks import Webhook
 
 from tests.builders import an_outcome
+from tests.clock import ManualClock
 from tests.emulator import CREDENTIALS, Emulator
 from tests.lambda_emulator import (
     LambdaFunction,
@@ -32,6 +33,8 @@ from tests.lambda_emulator import (
 from tests.lanes import lane
 from tests.receivers import LOOPBACK, make_authority, receiver
 from tests.recordings import bundled
+from tests.unit.api.services import services_over
+from whisperdrop.adapters.memory import MemoryObjectStore
 from whisperdrop.adapters.s3 import S3ObjectStore
 from whisperdrop.domain import keys
 from whisperdrop.domain.events import direct_message
@@ -41,6 +44,7 @@ from whisperdrop.domain.webhook_signature import new_secret
 from whisperdrop.service.clock import utc_now
 from whisperdrop.service.documents import dump
 from whisperdrop.service.leases import acquire
+from whisperdrop_api.app import create_app
 from whisperdrop_local.deploy import PATH_STYLE, Storage, deploy
 from whisperdrop_local.sample import same_words
 
@@ -264,6 +268,18 @@ def test_a_wrong_key_is_403_under_lambda_too(api: LambdaFunction, recorded: dict
 
     assert answer["statusCode"] == 403
     assert json.loads(answer["body"])["code"] == "invalid_api_key"
+
+
+def test_a_function_whose_validators_wait_answers_the_document_of_a_server(
+    api: LambdaFunction, recorded: dict[str, Any]
+) -> None:
+    clock = ManualClock()
+    server = create_app(services_over(MemoryObjectStore(clock), clock))
+
+    answer = api.invoke(http_event(recorded, method="GET", path="/openapi.json", headers={}))
+
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == json.loads(json.dumps(server.openapi()))
 
 
 def test_a_file_in_base64_is_transcribed_while_its_request_waits(

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Response
 from whisperdrop import __version__
 from whisperdrop_api import errors
 from whisperdrop_api.composition import Services
+from whisperdrop_api.documented import DocumentedApp
 from whisperdrop_api.middleware import METRICS_PATH, BodyLimitMiddleware, CorrelationMiddleware
 from whisperdrop_api.routes import (
     events,
@@ -24,6 +25,7 @@ from whisperdrop_api.routes import (
     webhooks,
 )
 from whisperdrop_api.routes.openai import audio
+from whisperdrop_api.routes.openai.errors import OpenAIErrorBody
 from whisperdrop_api.routes.openai.slots import SlotMiddleware
 
 _DESCRIPTION = """
@@ -43,7 +45,8 @@ Exposition = Callable[[], Response]
 
 def create_app(services: Services, metrics: Exposition | None = None) -> FastAPI:
     """Routes, error handlers and layers over ``services``; ``/metrics`` where there is such."""
-    app = FastAPI(
+    app = DocumentedApp(
+        bodies=(errors.ErrorBody, OpenAIErrorBody),
         title="Whisperdrop",
         version=__version__,
         description=_DESCRIPTION,

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from whisperdrop.domain.job import JobFailure
 from whisperdrop.errors import InvalidValueError, StoreError, WhisperdropError, status_of
 from whisperdrop_api.composition import logger
+from whisperdrop_api.documented import Responses, errors
 from whisperdrop_api.middleware import CORRELATION_HEADER
 from whisperdrop_api.routes.openai import errors as openai
 
@@ -30,6 +31,11 @@ class ErrorBody(BaseModel):
 
     detail: str = Field(description="What is wrong, and what to do about it")
     code: str = Field(description="Stable name of the error, for programs")
+
+
+def refusals(*statuses: int, description: str | None = None) -> Responses:
+    """For a route's documentation."""
+    return errors(ErrorBody, *statuses, description=description)
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")

@@ -1,5 +1,7 @@
 """The API as a Lambda function behind API Gateway (HTTP API, payload 2.0) or a function URL."""
 
+from whisperdrop_api import quick_start  # isort: split
+
 import functools
 from typing import Any
 
@@ -31,3 +33,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One HTTP request."""
     use(_sink)
     return _gateway()(event, context)
+
+
+quick_start.imported()

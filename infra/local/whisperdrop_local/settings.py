@@ -14,9 +14,7 @@ from whisperdrop.settings import CoreSettings
 class StackSettings(BaseSettings):
     """What `make run` and `make demo` read."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     port: int = Field(8000, ge=0, le=65535)
     """Port of the API on 127.0.0.1; 0 takes a free one."""

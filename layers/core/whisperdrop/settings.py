@@ -20,9 +20,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class CoreSettings(BaseSettings):
     """Storage, queues, models on offer, logging."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     bucket: str
     """Bucket that holds everything: media, job documents, results, hashed keys."""

@@ -14,7 +14,7 @@ from whisperdrop.domain.transcript import Segment
 from whisperdrop.errors import WhisperdropError
 from whisperdrop_api.composition import Services, logger
 from whisperdrop_api.dependencies import Reader, ServicesDep
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import ErrorBody, refusals
 from whisperdrop_api.schemas import JobBody
 from whisperdrop_api.tailing import buffered, tail, with_heartbeats
 
@@ -36,7 +36,7 @@ EVENTS: dict[str, Any] = {
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The job's events", "content": EVENTS},
-    **{status: {"model": ErrorBody} for status in _STATUSES},
+    **refusals(*_STATUSES),
 }
 
 _LOOK_S = 0.5  # how late a stream that has to end may do so

@@ -4,13 +4,13 @@ from fastapi import APIRouter
 
 from whisperdrop import __version__
 from whisperdrop_api.dependencies import ServicesDep
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 from whisperdrop_api.schemas import HealthBody
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses={503: {"model": ErrorBody, "description": "Storage is away"}})
+@router.get("/health", responses=refusals(503, description="Storage is away"))
 def health(services: ServicesDep) -> HealthBody:
     """Needs no key and names no machine."""
     workers = [worker for worker in services.fleet.workers() if not worker.draining]

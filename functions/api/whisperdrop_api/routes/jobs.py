@@ -3,7 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -22,7 +22,7 @@ from whisperdrop.service.listing import JobFilter
 from whisperdrop_api import examples
 from whisperdrop_api.composition import Services, logger
 from whisperdrop_api.dependencies import CorrelationDep, Reader, ServicesDep, Writer
-from whisperdrop_api.errors import ErrorBody, describe
+from whisperdrop_api.errors import ErrorBody, describe, refusals
 from whisperdrop_api.schemas import (
     CreateBatch,
     CreatedJob,
@@ -39,11 +39,9 @@ MEDIA_EXPIRES_S = 3600
 
 _BATCH_AT_ONCE = 8  # jobs; each costs a few requests to the store
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
-}
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
-_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody}}
+_ERRORS = refusals(400, 401, 403, 413, 422, 500, 503)
+_NOT_FOUND = refusals(404)
+_CONFLICT = refusals(409)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=_ERRORS)
 
@@ -276,10 +274,10 @@ def delete_job(job_id: str, services: ServicesDep, key: Writer) -> Response:
     response_model=None,
     responses=_NOT_FOUND
     | _CONFLICT
+    | refusals(410, description="The media was deleted, the job is still there")
     | {
         200: {"model": MediaBody, "description": "With `redirect=false`"},
         307: {"description": "To the media; ranges are answered there"},
-        410: {"model": ErrorBody, "description": "The media was deleted, the job is still there"},
     },
 )
 def get_media(

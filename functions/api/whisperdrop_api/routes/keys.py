@@ -8,11 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from whisperdrop.service.api_keys import ApiKey, Scope, digest_of
 from whisperdrop_api.dependencies import Admin, ServicesDep
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
-}
+_ERRORS = refusals(400, 401, 403, 413, 422, 500, 503)
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=_ERRORS)
 
@@ -90,7 +88,7 @@ class KeyList(BaseModel):
     data: list[KeyBody]
 
 
-@router.post("", status_code=201, responses={404: {"model": ErrorBody}})
+@router.post("", status_code=201, responses=refusals(404))
 def create_key(body: CreateKey, services: ServicesDep, issuer: Admin) -> CreatedKeyBody:
     """Make a key. The answer has it, and nothing else ever will.
 
@@ -118,7 +116,7 @@ def list_keys(services: ServicesDep, issuer: Admin) -> KeyList:
     return KeyList(data=[KeyBody.of(digest, key) for digest, key in found])
 
 
-@router.delete("/{digest}", status_code=204, responses={404: {"model": ErrorBody}})
+@router.delete("/{digest}", status_code=204, responses=refusals(404))
 def revoke_key(
     digest: Annotated[str, Path(max_length=64, examples=[_DIGEST])],
     services: ServicesDep,

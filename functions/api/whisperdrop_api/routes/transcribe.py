@@ -25,7 +25,7 @@ from whisperdrop.service.api_keys import ApiKey
 from whisperdrop.service.jobs import NewJob
 from whisperdrop_api.composition import Services
 from whisperdrop_api.dependencies import CorrelationDep, Reader, ServicesDep, Writer
-from whisperdrop_api.errors import ErrorBody, describe, render_failure
+from whisperdrop_api.errors import describe, refusals, render_failure
 from whisperdrop_api.middleware import too_large
 from whisperdrop_api.schemas import (
     FILE_ENCODING,
@@ -43,7 +43,7 @@ _STATUSES = (400, 401, 403, 404, 410, 413, 415, 422, 500, 503)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": TranscribedBody},
     202: {"model": PendingBody, "description": "Not ready in time; the job goes on"},
-    **{status: {"model": ErrorBody} for status in _STATUSES},
+    **refusals(*_STATUSES),
 }
 
 
@@ -127,7 +127,7 @@ async def transcribe(
 
 @router.get(
     "/results/{job_id}",
-    responses=_RESPONSES | {200: {"model": ResultBody}, 409: {"model": ErrorBody}},
+    responses=_RESPONSES | refusals(409) | {200: {"model": ResultBody}},
 )
 def get_result(job_id: str, services: ServicesDep, key: Reader) -> JSONResponse:
     """The text of a job, however it was made; 202 until it has ended."""

@@ -10,7 +10,7 @@ from whisperdrop.domain.transcript import Segment
 from whisperdrop_api import examples
 from whisperdrop_api.attachment import attachment, file_name
 from whisperdrop_api.dependencies import Reader, ServicesDep
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 
 
 class TranscriptQuery(CueRules):
@@ -144,13 +144,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             for name, example in _EXAMPLES.items()
         },
     },
-    401: {"model": ErrorBody},
-    403: {"model": ErrorBody},
-    404: {"model": ErrorBody},
-    409: {"model": ErrorBody, "description": "No transcript (yet)"},
-    422: {"model": ErrorBody},
-    500: {"model": ErrorBody},
-    503: {"model": ErrorBody},
+    **refusals(401, 403, 404, 422, 500, 503),
+    **refusals(409, description="No transcript (yet)"),
 }
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -1,17 +1,13 @@
 """Uploads in parts: have parts signed, see which have arrived, complete, give up."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from whisperdrop_api.dependencies import Reader, ServicesDep, Writer
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 from whisperdrop_api.schemas import JobBody, PartBody, SignedPartsBody, SignParts, UploadStateBody
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 413, 422, 500, 503)
-}
-_ERRORS[409] = {"model": ErrorBody, "description": "No upload in parts, or one that is over"}
+_ERRORS = refusals(400, 401, 403, 404, 413, 422, 500, 503)
+_ERRORS |= refusals(409, description="No upload in parts, or one that is over")
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/upload", tags=["uploads"], responses=_ERRORS)
 

@@ -1,17 +1,15 @@
 """What a tenant has used."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from whisperdrop_api.dependencies import Reader, ServicesDep
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 from whisperdrop_api.schemas import UsageBody
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
-}
+_ERRORS = refusals(400, 401, 403, 413, 422, 500, 503)
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"], responses=_ERRORS)
 

@@ -1,18 +1,15 @@
 """A worker that is kept ready, for callers who know that work is coming."""
 
 from datetime import datetime
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from whisperdrop.service.warmth import MAX_WARM_S, keep_warm, warm_until
 from whisperdrop_api.dependencies import Reader, ServicesDep, Writer
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 500, 503)
-}
+_ERRORS = refusals(401, 403, 500, 503)
 
 router = APIRouter(prefix="/v1/warm", tags=["workers"], responses=_ERRORS)
 
@@ -35,7 +32,7 @@ class WarmBody(BaseModel):
 
 @router.post(
     "",
-    responses={status: {"model": ErrorBody} for status in (400, 413, 422)},
+    responses=refusals(400, 413, 422),
 )
 def keep_worker_warm(body: KeepWarm, services: ServicesDep, _: Writer) -> WarmBody:
     """Have one worker at least until then, whether there is work or not.

@@ -1,7 +1,7 @@
 """Webhooks: where a tenant is told how its jobs ended, and what became of the telling."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,15 +11,11 @@ from whisperdrop.domain.webhook_target import MAX_URL_LENGTH
 from whisperdrop.errors import NotReadyError
 from whisperdrop_api import examples
 from whisperdrop_api.dependencies import Reader, ServicesDep, Writer
-from whisperdrop_api.errors import ErrorBody
+from whisperdrop_api.errors import refusals
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 413, 422, 500, 503)
-}
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
-_CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"model": ErrorBody, "description": "Not ended yet, or nobody wants to be told"}
-}
+_ERRORS = refusals(400, 401, 403, 413, 422, 500, 503)
+_NOT_FOUND = refusals(404)
+_CONFLICT = refusals(409, description="Not ended yet, or nobody wants to be told")
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], responses=_ERRORS)
 

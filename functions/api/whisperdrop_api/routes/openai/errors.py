@@ -4,8 +4,6 @@ Its SDKs raise by status, and retry 408, 409, 429 and 5xx by themselves; so a co
 and what is worth another try has ``Retry-After``.
 """
 
-from typing import Any
-
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -21,6 +19,7 @@ from whisperdrop.errors import (
     WrongKeyError,
     status_of,
 )
+from whisperdrop_api.documented import Responses, errors
 
 PATHS = ("/v1/audio", "/audio", "/v1/models", "/models")
 
@@ -47,9 +46,9 @@ class OpenAIErrorBody(BaseModel):
     error: OpenAIError = Field(description="All four keys, always")
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def described(*statuses: int) -> Responses:
     """For a route's documentation."""
-    return {status: {"model": OpenAIErrorBody} for status in statuses}
+    return errors(OpenAIErrorBody, *statuses)
 
 
 def is_ours(path: str) -> bool:
