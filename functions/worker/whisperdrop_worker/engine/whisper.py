@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from whisperdrop.domain.job import Progress
@@ -44,10 +45,14 @@ little there, and a killed worker's next attempt repeats what was in flight."""
 
 @dataclass(frozen=True)
 class Tuning:
-    """How recordings are cut, encoded and guarded."""
+    """How recordings are cut, encoded and guarded.
+
+    Multilingual models lose words at less silence than models of English alone: docs/engine.md.
+    """
 
     cutting: Cutting = field(default_factory=Cutting)
     encoding: Encoding = field(default_factory=Encoding)
+    multilingual: Encoding = field(default_factory=partial(Encoding, pad_s=4.0, step_s=2.0))
     guard: Guard = field(default_factory=Guard)
 
 
@@ -188,12 +193,13 @@ class WhisperEngine:
         recognizer = self._recognizer(loaded)
         language = self._language(recognizer, model, options)
         lane = stack.enter_context(self._scheduler.open(recognizer, priority))
+        tuning = self._tuning
         job = Transcription(
             lane,
             self._prompt(options, language),
             style=self._style(options),
             guard=self._guard(options),
-            encoding=self._tuning.encoding,
+            encoding=tuning.multilingual if recognizer.multilingual else tuning.encoding,
             on_progress=on_progress,
             checkpoints=checkpoints,
             in_flight=self._scheduler.calls * (self._scheduler.max_batch + 1),
