@@ -1,17 +1,14 @@
 """What routes ask for by type: the services, and who is calling."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from whisperdrop.service.api_keys import ApiKey, Scope
 from whisperdrop_api.composition import Services
-
-# Documents the scheme in OpenAPI; the check itself is below, with our own statuses and messages.
-_bearer = HTTPBearer(auto_error=False, description="API key")
 
 
 def services(request: Request) -> Services:
@@ -30,19 +27,27 @@ ServicesDep = Annotated[Services, Depends(services)]
 CorrelationDep = Annotated[str, Depends(correlation_id)]
 
 
-def _principal(scope: Scope) -> Callable[..., object]:
-    async def authenticate(
-        request: Request, built: ServicesDep, _: Annotated[object, Depends(_bearer)]
-    ) -> ApiKey:
-        key = await run_in_threadpool(
-            built.api_keys.authenticate, request.headers.get("authorization")
-        )
-        key.demand(scope)
+class _Caller(SecurityBase):
+    """Who sends a request, if the key allows ``scope``.
+
+    One dependency that knows the scheme for the OpenAPI document and checks the key, with our own
+    statuses and messages: FastAPI walks through each, for every route, at every start.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.model = HTTPBearer(description="API key")
+        self.scheme_name = "HTTPBearer"
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> ApiKey:
+        """The key; WhisperdropError without one, or with one that may not."""
+        authorization = request.headers.get("authorization")
+        check = services(request).api_keys.authenticate
+        key = await run_in_threadpool(check, authorization)
+        key.demand(self._scope)
         return key
 
-    return authenticate
 
-
-Reader = Annotated[ApiKey, Depends(_principal("read"))]
-Writer = Annotated[ApiKey, Depends(_principal("write"))]
-Admin = Annotated[ApiKey, Depends(_principal("admin"))]
+Reader = Annotated[ApiKey, Depends(_Caller("read"))]
+Writer = Annotated[ApiKey, Depends(_Caller("write"))]
+Admin = Annotated[ApiKey, Depends(_Caller("admin"))]
