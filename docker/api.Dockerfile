@@ -26,8 +26,9 @@ COPY docker/bridge/whisperdrop_bridge /code/opt/whisperdrop/whisperdrop_bridge
 # Where they will lie, so that the compiled modules name the right files.
 RUN cp -a /packages/. /usr/local/ && ln -s /code/opt/whisperdrop /opt/whisperdrop
 ENV PYTHONPATH=/opt/whisperdrop:/build/image
+# The API's server before its handler, whose quick start keeps out what a server imports.
 RUN python -m whisperdrop_image.bytecode /code \
-        awslambdaric.__main__ whisperdrop_api.handler whisperdrop_api.__main__ \
+        awslambdaric.__main__ whisperdrop_api.__main__ whisperdrop_api.handler \
         uvicorn.loops.auto uvicorn.lifespan.on uvicorn.protocols.http.h11_impl \
         whisperdrop_dispatcher.__main__ whisperdrop_dispatcher.handler \
         whisperdrop_notifier.__main__ whisperdrop_notifier.handler \
