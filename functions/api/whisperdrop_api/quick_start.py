@@ -18,7 +18,7 @@ BaseModel.model_config = ConfigDict(defer_build=True)
 
 # FastAPI asks of every annotation whether Pydantic 1 made it, and takes no for an answer where that
 # cannot be imported.
-sys.modules["pydantic.v1"] = None  # type: ignore[assignment]
+sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
 _rebuild = vars(BaseModel)["model_rebuild"]
 
