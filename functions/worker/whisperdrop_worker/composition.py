@@ -79,7 +79,8 @@ def build_engine(settings: WorkerSettings) -> tuple[Decoder, Engine]:
         device=settings.whisper_device,
         compute_type=settings.whisper_compute_type,
         cpu_threads=settings.cpu_threads,
-        num_workers=settings.model_calls,
+        # One for an interactive job while bulk jobs have the others.
+        num_workers=settings.model_calls + 1,
         memory_bytes=settings.model_memory_bytes,
         idle_s=settings.model_idle_seconds,
     )

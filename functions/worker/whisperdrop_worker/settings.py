@@ -63,7 +63,8 @@ class WorkerSettings(MetricsSettings, PulseSettings):
     """Sample at rising temperatures where transcribing again at full length has not helped."""
 
     model_calls: int = Field(default_factory=lambda: min(4, _cores()), ge=1)
-    """Calls into the model at the same time. Default: one per core, at most 4."""
+    """Calls into the model at the same time; while bulk jobs have them, one more for interactive
+    ones. Default: one per core, at most 4."""
 
     interactive_slots: int = Field(16, ge=1)
     """Jobs of the interactive queue held at the same time, whatever the bulk queue holds. They take

@@ -245,7 +245,8 @@ _WORKER = Dashboard(
                             "{{instance}}",
                         ),
                     ),
-                    "Calls into the model at the same time, on average; at most MODEL_CALLS",
+                    "Calls into the model at the same time, on average; at most MODEL_CALLS, "
+                    "and one more for interactive jobs",
                 ),
                 Panel(
                     "Windows in a call",

@@ -2,8 +2,9 @@
 
 Interactive jobs go first; within one priority the job that has had the least is next (start-time
 fair queueing, Goyal, Vin and Cheng 1996: a newcomer starts level with those that are there). So a
-clip waits for a window of a long recording and never for its end, and eight long recordings share
-evenly, whatever models they use.
+clip never waits for a long recording, and eight long recordings share evenly, whatever models they
+use. Where bulk jobs have all the calls, one more is there for interactive ones: the processor's
+threads or the device's streams share what there is, which costs a clip less than the end of a call.
 
 A batch is filled with whatever waits and fits, and is never waited for: while every call is in
 flight, windows gather; on an idle machine the first one starts at once.
@@ -46,7 +47,6 @@ class Model(Protocol):
         ...
 
 
-_INTERACTIVE_FOR_S = 60.0  # where one came, the next is not far
 _NEWS = 0.2  # weight of the latest call in what one expects of the next
 
 
@@ -119,14 +119,15 @@ class Scheduler:
         calls: int,
         max_batch: int,
         call_s: float = 2.5,
-        busy_call_s: float = 0.8,
+        bulk_call_s: float = 6.0,
         call_audio_s: float = math.inf,
     ) -> None:
-        """At most ``calls`` calls into models at a time, of at most ``max_batch`` windows each.
+        """At most ``calls`` calls into models at a time, of at most ``max_batch`` windows each, and
+        one more for interactive jobs while bulk jobs have some of them.
 
-        Where it is up to the size of a batch, a call lasts no longer than ``call_s`` seconds; one
-        for bulk jobs no longer than ``busy_call_s`` in the minute after an interactive job, because
-        the next one has to wait for it. It carries no more than ``call_audio_s`` seconds of encoded
+        Where it is up to the size of a batch, a call for interactive jobs lasts no longer than
+        ``call_s`` seconds, because the next ones have to wait for it, and one for bulk jobs no
+        longer than ``bulk_call_s``. It carries no more than ``call_audio_s`` seconds of encoded
         audio, which are lost when the process is killed.
         """
         self.lock = threading.Lock()
@@ -135,15 +136,14 @@ class Scheduler:
         self._work = threading.Condition(self.lock)
         self._lanes: list[Lane] = []
         self._clock = dict.fromkeys(Priority, 0.0)
-        self._call_s = call_s
-        self._busy_call_s = busy_call_s
-        self._interactive_until = -math.inf
+        self._running = dict.fromkeys(Priority, 0)
+        self._call_s = {Priority.INTERACTIVE: call_s, Priority.BULK: bulk_call_s}
         self._call_audio_s = call_audio_s
-        self._row_s = WeakKeyDictionary[Model, float]()  # smoothed
+        self._pace = WeakKeyDictionary[Model, float]()  # seconds for one of audio, smoothed
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"model-call-{number}", daemon=True)
-            for number in range(calls)
+            for number in range(calls + 1)
         ]
         for thread in self._threads:
             thread.start()
@@ -182,8 +182,6 @@ class Scheduler:
                 lane.ended.append(_closed())
                 lane.changed.notify()
                 return
-            if lane.priority is Priority.INTERACTIVE:
-                self._interactive_until = time.monotonic() + _INTERACTIVE_FOR_S
             if not lane.waiting:
                 lane.virtual_s = max(lane.virtual_s, self._clock[lane.priority])
                 self._lanes.append(lane)
@@ -215,10 +213,12 @@ class Scheduler:
             started = time.perf_counter()
             answers = self._run([task.ask for task in batch], batch[0].lane.model)
             seconds = time.perf_counter() - started
+            with self.lock:
+                self._running[batch[0].lane.priority] -= 1
             record(BATCH_SIZE, len(batch))
             record(MODEL_CALLS, seconds)
             share = seconds / len(batch)
-            self._learn(batch[0].lane.model, share)
+            self._learn(batch[0].lane.model, share / batch[0].ask.encoded_s)
             for task, answer in zip(batch, answers, strict=True):
                 task.lane.busy_s += share
                 if isinstance(answer, Answer):
@@ -227,39 +227,48 @@ class Scheduler:
                     with closing(task.conversation):
                         self._end(task.lane, answer)
 
-    def _learn(self, model: Model, row_s: float) -> None:
+    def _learn(self, model: Model, pace: float) -> None:
         with self.lock:
-            known = self._row_s.get(model, row_s)
-            self._row_s[model] = known + _NEWS * (row_s - known)
+            known = self._pace.get(model, pace)
+            self._pace[model] = known + _NEWS * (pace - known)
 
     def _next_batch(self) -> list[_Task] | None:
         with self._work:
-            while not self._lanes and not self._closed:
+            while (lane := self._next_lane()) is None and not self._closed:
                 self._work.wait()
-            if self._closed:
+            if self._closed or lane is None:
                 return None
-            lane = min(self._lanes, key=_turn)
             batch = [self._pop(lane, lane.waiting[0])]
             limit = self._rows(lane, batch[0].ask.encoded_s)
-            while len(batch) < limit and (more := self._like(batch[0].group)) is not None:
+            while len(batch) < limit and (more := self._like(batch[0])) is not None:
                 batch.append(self._pop(more.lane, more))
+            self._running[lane.priority] += 1
             return batch
+
+    def _next_lane(self) -> Lane | None:
+        """The job whose turn it is, if it may call now."""
+        lane = min(self._lanes, key=_turn, default=None)
+        if lane is None or sum(self._running.values()) < self.calls:
+            return lane
+        # One call more, and only while it is bulk jobs that an interactive one would wait for.
+        room = sum(self._running.values()) == self.calls and self._running[Priority.BULK]
+        return lane if room and lane.priority is Priority.INTERACTIVE else None
 
     def _rows(self, lane: Lane, encoded_s: float) -> int:
         """Rows of the next batch of windows that are encoded as ``encoded_s`` seconds."""
-        row_s = self._row_s.get(lane.model)
-        if row_s is None:  # the first call measures
+        pace = self._pace.get(lane.model)
+        if pace is None:  # the first call measures
             return 1
-        hurry = lane.priority > Priority.INTERACTIVE and time.monotonic() < self._interactive_until
-        call_s = self._busy_call_s if hurry else self._call_s
-        return max(1, int(min(self.max_batch, call_s / row_s, self._call_audio_s / encoded_s)))
+        audio_s = min(self._call_s[lane.priority] / pace, self._call_audio_s)
+        return max(1, min(self.max_batch, int(audio_s / encoded_s)))
 
-    def _like(self, group: tuple[object, ...]) -> _Task | None:
-        """The next task that may share a batch with ``group``."""
+    def _like(self, first: _Task) -> _Task | None:
+        """The next task that may share a batch with ``first``."""
         for lane in sorted(self._lanes, key=_turn):
-            for task in lane.waiting:
-                if task.group == group:
-                    return task
+            if lane.priority is first.lane.priority:
+                for task in lane.waiting:
+                    if task.group == first.group:
+                        return task
         return None
 
     def _pop(self, lane: Lane, task: _Task) -> _Task:

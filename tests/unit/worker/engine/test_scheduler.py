@@ -43,13 +43,17 @@ class GatedModel:
         self._gate = threading.Condition()
         self._permits = 0.0
         self._began = threading.Semaphore(0)
+        self._running = self.most_at_once = 0
 
     def run(self, asks: Sequence[Ask]) -> list[Answer]:
-        self.batches.append([str(ask.prompt.text) for ask in asks])
-        self._began.release()
         with self._gate:
+            self._running += 1
+            self.most_at_once = max(self.most_at_once, self._running)
+            self.batches.append([str(ask.prompt.text) for ask in asks])
+            self._began.release()
             assert self._gate.wait_for(lambda: self._permits > 0, PATIENCE_S)
             self._permits -= 1
+            self._running -= 1
         if error := self.fails(asks):
             raise error
         self._time.now += self.row_s * len(asks)
@@ -370,7 +374,7 @@ def test_a_batch_is_as_large_as_a_call_may_last(
     start: Start, model: GatedModel, row_s: float, rows: int
 ) -> None:
     model.row_s = row_s
-    scheduler = start(max_batch=8, call_s=2.0)
+    scheduler = start(max_batch=8, bulk_call_s=2.0)
     first = occupy(scheduler, model)
     lane = scheduler.open(model, Priority.BULK)
 
@@ -384,7 +388,7 @@ def test_a_batch_is_as_large_as_a_call_may_last(
 
 def test_a_batch_grows_when_calls_turn_out_to_be_quick(start: Start, model: GatedModel) -> None:
     model.row_s = 2.0
-    scheduler = start(max_batch=8, call_s=2.0)
+    scheduler = start(max_batch=8, bulk_call_s=2.0)
     first = occupy(scheduler, model)
     model.open()
     results(first)
@@ -415,30 +419,93 @@ def test_a_call_carries_no_more_audio_than_may_be_lost(start: Start, model: Gate
     assert [len(batch) for batch in model.batches[1:]] == [2, 2, 8]
 
 
-def test_bulk_jobs_make_small_batches_while_interactive_ones_come(
-    start: Start, model: GatedModel, time: Time
+def test_a_call_for_an_interactive_job_is_shorter_than_one_for_bulk_jobs(
+    start: Start, model: GatedModel
 ) -> None:
     model.row_s = 0.4
-    scheduler = start(max_batch=8, call_s=2.5, busy_call_s=0.9)
+    scheduler = start(max_batch=8, call_s=0.9, bulk_call_s=2.5)
+    first = occupy(scheduler, model)
+    model.let()
+    results(first)
     bulk, clips = (scheduler.open(model, priority) for priority in reversed(Priority))
 
-    def batch_of(name: str) -> int:
-        """Rows of the first batch, where more wait than ever fit."""
+    for lane, name in ((bulk, "b"), (clips, "i")):
         model.shut()
         occupy(scheduler, model)
-        submit(bulk, *[name] * 9)
         model.open()
-        results(bulk)
-        return next(len(batch) for batch in model.batches if batch[0] == name)
+        submit(lane, *[name] * 9)
+        results(lane)
 
-    before = batch_of("before")
-    submit(clips, "clip")
+    sizes = {name: max(len(one) for one in model.batches if one[0] == name) for name in "bi"}
+    assert sizes == {"b": 6, "i": 2}
+
+
+def test_how_long_a_call_lasts_goes_by_its_audio(start: Start, model: GatedModel) -> None:
+    model.row_s = 1.0  # for 20 s of audio
+    lane = start(max_batch=8, bulk_call_s=2.1).open(model, Priority.BULK)
+    submit(lane, "first", encoded_s=20.0)
+    model.open()
+    results(lane)
+    model.shut()
+    submit(lane, "again", encoded_s=20.0)
+    assert model.has_begun()
+
+    submit(lane, *(f"long{n}" for n in range(8)), encoded_s=20.0)
+    submit(lane, *(f"short{n}" for n in range(8)), encoded_s=5.0)
+    model.open()
+    results(lane)
+
+    assert len(next(one for one in model.batches if "long0" in one)) == 2
+    assert len(next(one for one in model.batches if "short0" in one)) == 8
+
+
+def test_a_clip_does_not_wait_for_a_call_of_bulk_jobs(start: Start, model: GatedModel) -> None:
+    scheduler = start(calls=2)
+    bulk = scheduler.open(model, Priority.BULK)
+    submit(bulk, "b1", "b2", "b3")
+    assert model.has_begun()
+    assert model.has_begun()
+    clips = scheduler.open(model, Priority.INTERACTIVE)
+
+    submit(clips, "i1", "i2")
+
+    assert model.has_begun()
+    assert model.order[2:] == ["i1"], "one call more, for the first of them alone"
+    model.open()
     results(clips)
-    soon = batch_of("soon")
-    time.now += 3600
-    later = batch_of("later")
+    results(bulk)
+    assert model.order.index("i2") < model.order.index("b3")
 
-    assert (before, soon, later) == (6, 2, 6)
+
+def test_interactive_jobs_alone_get_no_call_more(start: Start, model: GatedModel) -> None:
+    clips = start(calls=2).open(model, Priority.INTERACTIVE)
+
+    submit(clips, *(f"i{n}" for n in range(20)))
+
+    assert model.has_begun()
+    for _ in range(19):
+        assert model.has_begun()
+        model.let()
+    model.let()
+    results(clips)
+    assert model.most_at_once == 2
+
+
+def test_a_call_for_a_clip_carries_no_window_of_a_bulk_job(start: Start, model: GatedModel) -> None:
+    scheduler = start(max_batch=8)
+    bulk, clips = (scheduler.open(model, priority) for priority in reversed(Priority))
+    submit(bulk, "first")
+    assert model.has_begun()
+    model.let()
+    results(bulk)
+    submit(bulk, "b1", "b2", "b3")
+    assert model.has_begun()
+
+    submit(clips, "clip")
+    model.open()
+    results(bulk)
+
+    assert ["clip"] in model.batches
 
 
 def test_as_many_calls_run_at_once_as_are_allowed(start: Start, model: GatedModel) -> None:
@@ -594,7 +661,7 @@ def test_closing_ends_the_threads_after_the_call_in_flight(start: Start, model: 
     model.open()
     closing.join(PATIENCE_S)
 
-    assert len(threads) == 2
+    assert len(threads) == 3, "one of them for interactive jobs"
     assert not closing.is_alive()
     assert not any(one.is_alive() for one in threads)
     assert model.order == ["a", "b"]
