@@ -19,6 +19,7 @@ from whisperdrop.service.fleet import Fleet
 from whisperdrop.service.jobs import JobService
 from whisperdrop.service.notifications import Notifications
 from whisperdrop.service.webhooks import Webhooks
+from whisperdrop_api.looks import Looks
 from whisperdrop_api.settings import ApiSettings
 
 logger = Logger(service="api")
@@ -40,6 +41,7 @@ class Services:
     """Reaches the servers that tenants name."""
     notify_queue: JobQueue | None = field(default=None, kw_only=True)
     clock: Clock = field(default=utc_now, kw_only=True)
+    looks: Looks = field(default_factory=Looks, kw_only=True)
 
     @functools.cached_property
     def webhooks(self) -> Webhooks:

@@ -10,10 +10,6 @@ from whisperdrop.domain.ids import JobRef
 from whisperdrop.domain.job import Outcome
 from whisperdrop_api.composition import Services
 
-_SHORTEST_S = 0.025
-_LONGEST_S = 1.0
-_SHARE = 0.02  # the answer comes at most 2 % later than it could, at 120 requests per tenfold time
-
 
 async def wait_for_outcome(
     services: Services,
@@ -27,11 +23,11 @@ async def wait_for_outcome(
     Polls the store, since S3 is the only thing that API and worker share; each look is one GET.
     """
     began = time.monotonic()
-    while True:
-        if outcome := await run_in_threadpool(services.jobs.outcome, ref):
-            return outcome
-        waited = time.monotonic() - began
-        if waited >= wait_s or (gone is not None and await gone()):
-            return None
-        pause = min(_LONGEST_S, max(_SHORTEST_S, waited * _SHARE))
-        await anyio.sleep(min(pause, wait_s - waited))
+    with services.looks.waiting():
+        while True:
+            if outcome := await run_in_threadpool(services.jobs.outcome, ref):
+                return outcome
+            waited = time.monotonic() - began
+            if waited >= wait_s or (gone is not None and await gone()):
+                return None
+            await anyio.sleep(min(services.looks.pause_s(waited), wait_s - waited))

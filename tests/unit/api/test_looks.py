@@ -1,0 +1,30 @@
+"""How often requests that wait look at the store."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from whisperdrop_api.looks import Looks
+
+
+def test_who_waits_alone_looks_often_and_ever_less() -> None:
+    looks = Looks()
+    with looks.waiting():
+        pauses = [looks.pause_s(waited_s) for waited_s in (0.0, 1.0, 5.0, 20.0, 600.0)]
+
+    assert pauses == pytest.approx([0.025, 0.025, 0.1, 0.4, 1.0])
+
+
+@pytest.mark.parametrize(("many", "looks_a_second"), [(1, 40), (8, 40), (32, 40), (500, 500)])
+def test_many_look_no_more_often_together_than_one_alone_or_each_once_a_second(
+    many: int, looks_a_second: float
+) -> None:
+    looks = Looks()
+    with ExitStack() as crowd:
+        for _ in range(many):
+            crowd.enter_context(looks.waiting())
+
+        assert many / looks.pause_s(0.0) == pytest.approx(looks_a_second)
+
+    with looks.waiting():
+        assert looks.pause_s(0.0) == 0.025, "those that have gone count no more"
