@@ -248,10 +248,11 @@ class Scheduler:
     def _next_lane(self) -> Lane | None:
         """The job whose turn it is, if it may call now."""
         lane = min(self._lanes, key=_turn, default=None)
-        if lane is None or sum(self._running.values()) < self.calls:
+        running = sum(self._running.values())
+        if lane is None or running < self.calls:
             return lane
         # One call more, and only while it is bulk jobs that an interactive one would wait for.
-        room = sum(self._running.values()) == self.calls and self._running[Priority.BULK]
+        room = running == self.calls and self._running[Priority.BULK]
         return lane if room and lane.priority is Priority.INTERACTIVE else None
 
     def _rows(self, lane: Lane, encoded_s: float) -> int:

@@ -432,8 +432,8 @@ def test_a_call_for_an_interactive_job_is_shorter_than_one_for_bulk_jobs(
     for lane, name in ((bulk, "b"), (clips, "i")):
         model.shut()
         occupy(scheduler, model)
-        model.open()
         submit(lane, *[name] * 9)
+        model.open()
         results(lane)
 
     sizes = {name: max(len(one) for one in model.batches if one[0] == name) for name in "bi"}
