@@ -1,5 +1,6 @@
 """The ways of transcribing that are compared. All use the same weights and compute type."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
+from threadpoolctl import threadpool_limits
 
 from bench.engine import BATCH_SETTING, LocalEngine, worker_settings
 from bench.recordings import Recording
@@ -90,9 +92,11 @@ class Sequential(Contender):
 
     def transcribe(self, recordings: Sequence[Recording]) -> list[str]:
         """See ``Contender``."""
-        if self._in_flight == 1:
-            return [self._one(recording) for recording in recordings]
-        with ThreadPoolExecutor(self._in_flight) as pool:
+        # Whisperdrop's engine in this process has taken NumPy's threads away.
+        with (
+            threadpool_limits(os.cpu_count(), user_api="blas"),
+            ThreadPoolExecutor(self._in_flight) as pool,
+        ):
             return list(pool.map(self._one, recordings))
 
     def _one(self, recording: Recording) -> str:

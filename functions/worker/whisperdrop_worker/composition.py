@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from threadpoolctl import threadpool_limits
+
 from whisperdrop.adapters.aws import s3_client, sqs_client
 from whisperdrop.adapters.s3 import S3ObjectStore
 from whisperdrop.adapters.sqs import SqsJobQueue
@@ -57,7 +59,13 @@ class Worker:
 
 
 def build_engine(settings: WorkerSettings) -> tuple[Decoder, Engine]:
-    """Decoder and engine alone: no storage, no queues. Starts no network traffic."""
+    """Decoder and engine alone: no storage, no queues. Starts no network traffic.
+
+    NumPy's BLAS has one thread in this process from then on. It multiplies once for each window,
+    and OpenBLAS's other threads then look for more work in a loop, on the cores that the model's
+    calls need (https://github.com/OpenMathLib/OpenBLAS/issues/5171).
+    """
+    threadpool_limits(1, user_api="blas")
     decoder = Decoder(
         DecodeLimits(
             max_seconds=settings.max_audio_seconds,
