@@ -25,9 +25,11 @@ async def wait_for_outcome(
     began = time.monotonic()
     with services.looks.waiting():
         while True:
-            if outcome := await run_in_threadpool(services.jobs.outcome, ref):
-                return outcome
+            outcome = await run_in_threadpool(services.jobs.outcome, ref)
             waited = time.monotonic() - began
+            if outcome:
+                services.looks.came(waited)
+                return outcome
             if waited >= wait_s or (gone is not None and await gone()):
                 return None
             await anyio.sleep(min(services.looks.pause_s(waited), wait_s - waited))

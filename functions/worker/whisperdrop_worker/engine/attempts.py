@@ -7,6 +7,7 @@ job that has ended is simply not answered any more.
 import re
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 from whisperdrop.domain.transcript import Segment, Word
 from whisperdrop.observability.catalogue import REDECODES
@@ -21,6 +22,7 @@ _SURE_OF_LANGUAGE = 0.9
 _SETTLING_S = 0.2  # times that the model writes are this much too early at times
 _MAX_CONTINUATIONS = 6
 _LOOK_BACK_WORDS = 12
+_PHRASE_WORDS = 4
 _FULL_TOKENS = 224
 
 REDECODED = "redecoded"
@@ -149,8 +151,12 @@ def _best(
 
 
 def repeats(text: str, continuation: str) -> bool:
-    """Whether ``continuation`` begins with words that ``text`` ends with, or says itself twice."""
+    """Whether ``continuation`` begins with words that ``text`` ends with, is for the most part a
+    phrase of them, or says itself twice."""
     before, after = _words(text)[-_LOOK_BACK_WORDS:], _words(continuation)
+    phrase = SequenceMatcher(a=before, b=after, autojunk=False).find_longest_match().size
+    if phrase >= _PHRASE_WORDS and 2 * phrase > len(after):
+        return True
     if len(after) >= 4 and after[: len(after) // 2] == after[len(after) // 2 :]:
         return True
     head = after[:2]

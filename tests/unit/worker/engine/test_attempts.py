@@ -268,6 +268,10 @@ def test_what_goes_on_is_dropped_when_it(more: Answer) -> None:
         ("we went to the sea", "the mountains too", False),
         ("sea", "sea", True),
         ("anything", "come on come on", True),
+        ("they are about to give with the answer", "and they are about to give with it", True),
+        ("he told me what they said", "what they said was nothing that she had told me", True),
+        ("what they said", "but she told me what they said", False),
+        ("I know what they said to him", "so I asked her what they said to him and left", False),
         ("to the sea " + "far away and long ago in a land of kings and queens", "to the", False),
     ],
 )
