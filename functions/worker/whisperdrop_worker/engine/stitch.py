@@ -37,6 +37,14 @@ class Stitcher:
         return self._parts[-1].end_s if self._parts else 0.0
 
     @property
+    def finished_s(self) -> float:
+        """Seconds of the recording that are finished, those after a gap too.
+
+        A window that is asked for again and again holds back what is in order, not the work.
+        """
+        return self.done_s + sum(early.duration_s for early in self._early.values())
+
+    @property
     def window_s(self) -> float:
         """Seconds of all windows in order."""
         saved = sum(part.window_s for part in self._parts)

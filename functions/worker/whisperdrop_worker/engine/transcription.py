@@ -124,7 +124,7 @@ class Transcription:
             self._total_s = audio.expected_s
             if self._total_s is not None:
                 self._total_s = max(self._total_s, chapters.seconds)
-            self._report(self._stitcher.done_s)
+            self._report(self._stitcher.finished_s)
             yield from chapters.feed(block)
             if chapters.done:
                 return
@@ -150,7 +150,7 @@ class Transcription:
     def _detect(self, window: Window) -> Answer:
         self._lane.submit(listen(window))
         while not isinstance(answer := self._lane.take(_LOOK_S), Answer):
-            self._report(self._stitcher.done_s)
+            self._report(self._stitcher.finished_s)
         return answer
 
     def _submit(self, window: Window) -> None:
@@ -173,7 +173,7 @@ class Transcription:
             self._stitcher.add(finished)
             finished = self._lane.take(0)
         self._save()
-        self._report(self._stitcher.done_s)
+        self._report(self._stitcher.finished_s)
 
     def _save(self) -> None:
         if self._checkpoints is None or self._stitcher.unsaved_s < _PART_S:

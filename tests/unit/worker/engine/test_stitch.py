@@ -47,8 +47,17 @@ def test_the_order_in_which_windows_end_does_not_matter(order: list[int]) -> Non
 
     assert stitcher.segments() == stitched(*range(6)).segments()
     assert [segment.id for segment in stitcher.segments()] == list(range(12))
-    assert stitcher.done_s == pytest.approx(6 * WINDOW_S)
+    assert stitcher.done_s == stitcher.finished_s == pytest.approx(6 * WINDOW_S)
     assert stitcher.window_s == pytest.approx(6 * WINDOW_S)
+
+
+@given(st.permutations(range(6)))
+def test_what_is_finished_grows_with_every_window_whatever_comes_first(order: list[int]) -> None:
+    stitcher = Stitcher()
+    for count, index in enumerate(order, start=1):
+        stitcher.add(finished(index))
+
+        assert stitcher.finished_s == pytest.approx(count * WINDOW_S)
 
 
 def test_nothing_is_done_yet() -> None:
