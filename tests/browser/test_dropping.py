@@ -95,8 +95,7 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(
         "default", "small", max_upload_bytes=10_000
     )
     page.tolerated = ("status of 400", "status of 413")
-    page.open()
-    page.sign_in(small)
+    page.enter(key=small)
     notes = tmp_path / "notes.txt"
     notes.write_text("no audio")
     empty = tmp_path / "empty.wav"

@@ -35,10 +35,10 @@ class WatchedPage:
         self.page.get_by_label("API key").fill(key or self.key)
         self.page.get_by_role("button", name="Continue").click()
 
-    def enter(self, path: str = "/") -> None:
-        """Open it, and give it the right key."""
+    def enter(self, path: str = "/", key: str | None = None) -> None:
+        """Open it, and give it ``key`` or the right one; when this returns it was accepted."""
         self.open(path)
-        self.sign_in()
+        self.sign_in(key)
         self.page.get_by_role("button", name="Choose files").wait_for()
 
     def row(self, name: str) -> Locator:
