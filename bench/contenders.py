@@ -1,6 +1,5 @@
 """The ways of transcribing that are compared. All use the same weights and compute type."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +93,7 @@ class Sequential(Contender):
         """See ``Contender``."""
         # Whisperdrop's engine in this process has taken NumPy's threads away.
         with (
-            threadpool_limits(os.cpu_count(), user_api="blas"),
+            threadpool_limits(cores(), user_api="blas"),
             ThreadPoolExecutor(self._in_flight) as pool,
         ):
             return list(pool.map(self._one, recordings))
